@@ -1,0 +1,157 @@
+"""ASGI at the border of this package: loose types, the application check, the copied scope.
+
+The types are loose on purpose: applications annotated with Starlette's, asgiref's or no types at all pass
+``mypy --strict`` and pyright only against ``Any`` parameters.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from types import ModuleType
+from typing import Any
+
+from asgiref.sync import AsyncToSync
+
+from ._errors import Problem, refuse
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+TRAIL = "middleware.trail"
+"""Scope key of a one-item list that follows the newest copy of the scope.
+
+Whoever needs to see early what the application writes puts ``[scope]`` there and empties the list in the end (a
+scope that refers to itself would be a garbage cycle).
+"""
+
+
+async def call_with_copy(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, changes: Iterable[tuple[str, Any]] = ()
+) -> None:
+    """Call ``app`` with a changed copy of ``scope``; hand back the keys that it added.
+
+    A middleware must copy the scope before it changes something in it (ASGI 3.0, Middleware), yet layers outside
+    read what frameworks add (``route``, ``path_params``, ``user``): added keys are set in ``scope`` when ``app``
+    returns or raises, changed ones are not.
+    """
+    copy = {**scope}
+    copy.update(changes)
+    trail = scope.get(TRAIL)
+    if trail:
+        trail[0] = copy
+    try:
+        return await app(copy, receive, send)
+    finally:
+        for key in copy.keys() - scope.keys():
+            scope[key] = copy[key]
+
+
+def require_application(owner: str, app: object) -> None:
+    """Refuse ``app`` on behalf of ``owner`` if it cannot be an ASGI application.
+
+    Raises:
+        ConfigurationError: It says what was given and what to write instead.
+    """
+    problem = application_problem("app", app)
+    refuse(owner, [problem] if problem else [])
+
+
+def application_problem(parameter: str, value: Any) -> Problem | None:
+    """Return what is wrong with ``value`` as an ASGI application, None if nothing is.
+
+    What can be called with ``(scope, receive, send)`` is taken at its word; a callable without a readable
+    signature too.
+    """
+
+    def problem(reason: str, remedy: str) -> Problem:
+        return Problem(parameter, value, reason, remedy)
+
+    if is_get_response(value):
+        return problem(
+            "is Django's get_response: the class is listed in settings.MIDDLEWARE",
+            "wrap `application` in asgi.py, not in MIDDLEWARE",
+        )
+    if value is None:
+        return problem("is not an application", "did a function forget to return it? pass the ASGI application")
+    if isinstance(value, str):
+        return problem("is a string, not an application", "import the application and pass it")
+    if isinstance(value, ModuleType):
+        return problem("is a module, not an application", f"pass {_application_in(value)}")
+    if inspect.isawaitable(value):
+        return problem("is awaitable: an async function was called", "pass the function itself, without calling it")
+    if not callable(value):
+        return problem("is not callable", "pass an ASGI application: async def app(scope, receive, send)")
+    if inspect.isclass(value):
+        return _class_problem(parameter, value)
+
+    if _accepts(value, 3):
+        return None
+    name = _name(value)
+    if _accepts(value, 0):
+        return problem("takes no argument: a factory, not an application", f"call it: {name}()")
+    if _accepts(value, 1):
+        return problem("takes one argument: an ASGI 2 application", _adapt_asgi2(name))
+    if _accepts(value, 2):
+        if name == "WSGIHandler":
+            return problem("is Django's WSGI application", "use django.core.asgi.get_asgi_application()")
+        return problem("takes two arguments: a WSGI application", f"write asgiref.wsgi.WsgiToAsgi({name})")
+    return problem(
+        f"cannot be called with (scope, receive, send), its signature is {inspect.signature(value)}",
+        "pass an ASGI application: async def app(scope, receive, send)",
+    )
+
+
+def is_get_response(value: object) -> bool:
+    """Whether ``value`` is what Django hands to the classes in ``settings.MIDDLEWARE``.
+
+    Under ASGI, Django hands a synchronous class (and it takes ours for one) its handler behind ``async_to_sync``.
+    """
+    if isinstance(value, AsyncToSync):
+        value = value.awaitable
+    if inspect.isclass(value) or not callable(value):
+        return False
+    try:
+        return [*inspect.signature(value).parameters] == ["request"]
+    except (TypeError, ValueError):
+        return False
+
+
+def _class_problem(parameter: str, cls: type) -> Problem | None:
+    # Starlette's endpoint classes are applications: calling one with three arguments gives an awaitable.
+    if hasattr(cls, "__await__") and _accepts(cls, 3):
+        return None
+    name = cls.__qualname__
+    if hasattr(cls, "as_asgi"):
+        return Problem(parameter, cls, "is a class, not an application", f"write {name}.as_asgi()")
+    if _accepts(cls, 1) and _accepts(cls.__call__, 3) and not _accepts(cls.__call__, 4):  # self counts
+        return Problem(parameter, cls, "is an ASGI 2 application", _adapt_asgi2(name))
+    return Problem(parameter, cls, "is a class, not an application", f"create an instance: {name}(...)")
+
+
+def _accepts(function: Any, arguments: int) -> bool:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*[None] * arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _adapt_asgi2(name: str) -> str:
+    return f"write asgiref.compatibility.double_to_single_callable({name})"
+
+
+def _application_in(module: ModuleType) -> str:
+    found = next((name for name in ("application", "app") if callable(getattr(module, name, None))), "application")
+    return f"the application in it: {module.__name__}.{found}"
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "__name__", type(value).__name__))

@@ -1,0 +1,70 @@
+"""The one error that a wrong configuration raises.
+
+Every class looks at its whole configuration first and refuses it once, with all problems in one
+:class:`ConfigurationError`. The refusal is logged as well: Starlette and FastAPI construct middleware inside the
+lifespan, where servers swallow exceptions ("lifespan appears unsupported").
+"""
+
+from __future__ import annotations
+
+import logging
+from reprlib import Repr
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_logger = logging.getLogger("middleware")
+
+_repr = Repr()
+_repr.maxstring = _repr.maxother = 120
+
+
+class Problem(NamedTuple):
+    """One wrong parameter of a configuration.
+
+    Args:
+        parameter: The name under which the user gave the value.
+        value: What was given.
+        reason: What is wrong with it, read after the value: "is a class, not an application".
+        remedy: What to write instead: "write ChatConsumer.as_asgi()".
+    """
+
+    parameter: str
+    value: object
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.parameter}={_repr.repr(self.value)} {self.reason}; {self.remedy}"
+
+
+class ConfigurationError(ValueError):
+    """A class of this package refuses the configuration that it was given.
+
+    Args:
+        owner: The class or function that refuses.
+        problems: Everything that is wrong with the configuration, in the order of the parameters.
+
+    Attributes:
+        owner: As above.
+        problems: As above, a tuple of named tuples ``(parameter, value, reason, remedy)``.
+    """
+
+    def __init__(self, owner: str, problems: Iterable[Problem]) -> None:
+        self.owner = owner
+        self.problems = tuple(problems)
+        super().__init__(owner, self.problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.owner}: {self.problems[0]}"
+        return "\n  - ".join([f"{self.owner}: {len(self.problems)} problems", *map(str, self.problems)])
+
+
+def refuse(owner: str, problems: Iterable[Problem]) -> None:
+    """Log and raise the refusal if there is any problem; else do nothing."""
+    error = ConfigurationError(owner, problems)
+    if error.problems:
+        _logger.error("%s", error)
+        raise error

@@ -1,0 +1,3 @@
+"""Routers: they choose the application that a connection goes to."""
+
+from .protocol import ProtocolRouter as ProtocolRouter

@@ -1,0 +1,152 @@
+"""Dispatch a connection by its protocol: the ``type`` of its ASGI scope.
+
+    application = ProtocolRouter(http=get_asgi_application(), websocket="chat.sockets:application")
+
+Each application gets the very scope, ``receive`` and ``send`` that the server gave. A protocol without an
+application is turned away as the protocol knows it: http with a 404, websocket with a close before the handshake
+is done, which every server answers with 403.
+
+Spec: ASGI 3.0, Connection Scope and Applications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._asgi import application_problem, is_get_response
+from .._errors import Problem, refuse
+from .applications import load_application
+from .lifespan import Lifespan, share_state
+
+if TYPE_CHECKING:
+    from .._asgi import ASGIApp, Receive, Scope, Send
+
+_MISTYPED = {"ws": "websocket", "wss": "websocket", "websockets": "websocket", "https": "http"}
+
+
+class ProtocolRouter:
+    """Give each connection to the application for its scope type.
+
+    What an application returns is returned. A scope type that is not listed goes to ``default``; without one, http
+    is answered 404, websocket is refused, and any other type raises ``ValueError``, as the specification asks of
+    an application that does not know it. ``lifespan`` is answered for applications that do not know it; those that
+    do are started in the order of the arguments and stopped in reverse.
+
+    Args:
+        application_mapping: Applications by scope type, any name; Channels' ``ProtocolTypeRouter`` takes the same.
+        http: The application for ``http`` scopes, e.g. ``get_asgi_application()``.
+        websocket: The application for ``websocket`` scopes.
+        default: The application for scope types that are not listed.
+        lifespan: The only application that takes part in the server's start and stop; by default all do.
+
+    Every application is an object or a ``"module:attribute"`` string. Strings are imported in the order of the
+    arguments, so consumers named after ``get_asgi_application()`` are imported once Django is set up.
+
+    Attributes:
+        application_mapping: The application of each scope type.
+
+    Raises:
+        ConfigurationError: If something given is not an application, a scope type is given twice or looks mistyped,
+            or nothing is given.
+    """
+
+    __slots__ = ("_default", "_states", "application_mapping")
+
+    def __init__(
+        self,
+        application_mapping: Mapping[str, ASGIApp | str] | None = None,
+        *,
+        http: ASGIApp | str | None = None,
+        websocket: ASGIApp | str | None = None,
+        default: ASGIApp | str | None = None,
+        lifespan: ASGIApp | str | None = None,
+    ) -> None:
+        problems: list[Problem] = []
+        listed = _listed(application_mapping, problems)
+        given = [(f"application_mapping[{name!r}]", name, app) for name, app in listed.items()]
+        keywords = {"http": http, "websocket": websocket, "default": default, "lifespan": lifespan}
+        for name, app in keywords.items():
+            if app is None:
+                continue
+            if name in listed:
+                problems.append(Problem(name, app, "is given twice, application_mapping has it too", "give it once"))
+            given.append((name, name, app))
+        if not given and not problems:
+            remedy = "write ProtocolRouter(http=get_asgi_application(), websocket=...)"
+            problems.append(Problem("http", None, "leaves the router without any application", remedy))
+
+        apps = {name: load_application(parameter, app, problems) for parameter, name, app in given}
+        refuse("ProtocolRouter", problems)
+
+        lifespans = Lifespan({name: app for name, app in apps.items() if name != "lifespan"})
+        self._states = lifespans.states
+        self._default = apps.pop("default", None)
+        self.application_mapping: dict[str, ASGIApp] = {"lifespan": lifespans, **apps}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            name = scope["type"]
+            app = self.application_mapping[name]
+        except (KeyError, TypeError):
+            if self._default is None:
+                return await _turn_away(scope, receive, send, self.application_mapping)
+            name, app = "default", self._default
+        if self._states:
+            share_state(self._states.get(name, {}), scope)
+        return await app(scope, receive, send)
+
+
+def _listed(application_mapping: object, problems: list[Problem]) -> dict[str, Any]:
+    """The entries of ``application_mapping`` whose names can be scope types."""
+    if application_mapping is None:
+        return {}
+    if not isinstance(application_mapping, Mapping):
+        problem = is_get_response(application_mapping) and application_problem(
+            "application_mapping", application_mapping
+        )
+        remedy = "write ProtocolRouter(http=...) or ProtocolRouter({'http': ...})"
+        reason = "is not a mapping of scope types to applications"
+        problems.append(problem or Problem("application_mapping", application_mapping, reason, remedy))
+        return {}
+    listed = {}
+    for name, app in application_mapping.items():
+        reason, remedy = _name_problem(name)
+        if reason:
+            problems.append(Problem("application_mapping", name, reason, remedy))
+        else:
+            listed[name] = app
+    return listed
+
+
+def _name_problem(name: object) -> tuple[str, str]:
+    if not isinstance(name, str) or not name:
+        return "is not a scope type", "write a name such as 'http' or 'websocket'"
+    if name == "default":
+        return "is not a scope type", "write ProtocolRouter(..., default=...)"
+    meant = name.strip().lower().replace("_", "").replace("-", "")
+    meant = _MISTYPED.get(meant, meant)
+    if meant != name and meant in {"http", "websocket", "lifespan"}:
+        return "is not a scope type", f"did you mean {meant!r}?"
+    return "", ""
+
+
+async def _turn_away(scope: Scope, receive: Receive, send: Send, known: Iterable[str]) -> None:
+    """Refuse a connection for which there is no application, as its protocol does that."""
+    protocol = scope.get("type")
+    if protocol == "http":
+        body = b"Not Found"
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
+        # RFC 9110 §9.3.2: the headers of GET, without its content.
+        await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else body})
+    elif protocol == "websocket":
+        # Closed, not answered 404 by the denial extension: uvicorn logs an ERROR for each denial, daphne has none.
+        message = await receive()
+        if message["type"] == "websocket.connect":
+            await send({"type": "websocket.close", "code": 1000})
+    else:
+        names = ", ".join(map(repr, sorted(known)))
+        raise ValueError(
+            f"no application for scope type {protocol!r}, only for {names}; add it to ProtocolRouter or give a default"
+        )
