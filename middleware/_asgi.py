@@ -13,7 +13,7 @@ from typing import Any
 
 from asgiref.sync import AsyncToSync
 
-from ._errors import Problem, refuse
+from ._errors import Problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -48,16 +48,6 @@ async def call_with_copy(
     finally:
         for key in copy.keys() - scope.keys():
             scope[key] = copy[key]
-
-
-def require_application(owner: str, app: object) -> None:
-    """Refuse ``app`` on behalf of ``owner`` if it cannot be an ASGI application.
-
-    Raises:
-        ConfigurationError: It says what was given and what to write instead.
-    """
-    problem = application_problem("app", app)
-    refuse(owner, [problem] if problem else [])
 
 
 def application_problem(parameter: str, value: Any) -> Problem | None:

@@ -62,9 +62,9 @@ class ConfigurationError(ValueError):
         return "\n  - ".join([f"{self.owner}: {len(self.problems)} problems", *map(str, self.problems)])
 
 
-def refuse(owner: str, problems: Iterable[Problem]) -> None:
+def refuse(owner: str, problems: Iterable[Problem | None]) -> None:
     """Log and raise the refusal if there is any problem; else do nothing."""
-    error = ConfigurationError(owner, problems)
+    error = ConfigurationError(owner, [problem for problem in problems if problem is not None])
     if error.problems:
         _logger.error("%s", error)
         raise error

@@ -31,7 +31,7 @@ def stack(app: ASGIApp, *middleware: Middleware) -> ASGIApp:
             ``Middleware`` object.
     """
     problems = [application_problem("app", app), *map(_layer_problem, range(1, len(middleware) + 1), middleware)]
-    refuse("stack", filter(None, problems))
+    refuse("stack", problems)
 
     for number, (cls, args, kwargs) in reversed([*enumerate(middleware, 1)]):
         name = getattr(cls, "__qualname__", repr(cls))
@@ -40,8 +40,7 @@ def stack(app: ASGIApp, *middleware: Middleware) -> ASGIApp:
         except Exception as error:
             error.add_note(f"while stack() constructed layer {number} of {len(middleware)} (1 is outermost): {name}")
             raise
-        problem = application_problem(f"layer {number}, {name},", app)
-        refuse("stack", [problem] if problem else [])
+        refuse("stack", [application_problem(f"layer {number}, {name},", app)])
     return app
 
 

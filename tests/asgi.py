@@ -50,25 +50,29 @@ def lifespan_scope(**changes: Any) -> dict[str, Any]:
 class Client:
     """What a server is to an application: ``receive`` follows a script, ``send`` collects.
 
-    When the script is at its end, ``receive`` waits for ever; the messages of the script are handed out as they are.
+    The messages of the script are handed out as they are. When it is at its end, ``receive`` waits: for the end of
+    the response, after which it gives ``http.disconnect`` as servers do, else for ever.
     """
 
     def __init__(self, *events: Message) -> None:
         self.sent: list[Message] = []
         self.received = 0
         self._events = iter(events)
+        self._response_ended = anyio.Event()
 
     async def receive(self) -> Message:
         await anyio.lowlevel.checkpoint()
         for event in self._events:
             self.received += 1
             return event
-        await anyio.sleep_forever()
-        raise AssertionError("unreachable")
+        await self._response_ended.wait()
+        return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         await anyio.lowlevel.checkpoint()
         self.sent.append(message)
+        if message.get("type") == "http.response.body" and not message.get("more_body"):
+            self._response_ended.set()
 
 
 async def call(app: Any, scope: Any, *events: Message) -> list[Message]:
