@@ -65,7 +65,7 @@ class Lifespan:
         await receive()  # lifespan.startup
         running: list[_Participant] = []
         for names, app in self._distinct:
-            participant = _Participant(names[0], app, scope, send)
+            participant = _Participant(names[0], app, scope)
             tasks.start_soon(participant.run)
             await participant.answered.wait()
             if participant.failure is not None:
@@ -93,7 +93,6 @@ class _Participant:
         "_asked",
         "_name",
         "_scope",
-        "_send",
         "_shutdown",
         "answered",
         "ended",
@@ -102,11 +101,10 @@ class _Participant:
         "state",
     )
 
-    def __init__(self, name: str, app: ASGIApp, scope: Scope, send: Send) -> None:
+    def __init__(self, name: str, app: ASGIApp, scope: Scope) -> None:
         self._name = name
         self._app = app
         self._scope = scope
-        self._send = send
         self._asked = 0
         self._shutdown = anyio.Event()
         self.state: dict[str, Any] = {**(scope.get("state") or {})}
@@ -132,11 +130,11 @@ class _Participant:
         self._asked += 1
         if self._asked == 1:
             return {"type": "lifespan.startup"}
+        self.answered.set()  # who asks for more without an answer does not know the protocol
         await self._shutdown.wait()
         if self._asked == 2:
             return {"type": "lifespan.shutdown"}
-        await anyio.sleep_forever()
-        raise AssertionError("unreachable")
+        return await anyio.sleep_forever()
 
     async def _answer(self, message: Message) -> None:
         match message["type"]:
@@ -151,11 +149,11 @@ class _Participant:
             case "lifespan.shutdown.failed":
                 self._fail(message.get("message", ""))
                 self.ended.set()
-            case _:
-                await self._send(message)
+            case other:
+                raise _NoLifespan(f"{other!r} is no answer to a lifespan event")
 
     def _explain(self, error: Exception) -> None:
-        if self.failure is not None:
+        if self.failure is not None or isinstance(error, _NoLifespan):
             return  # frameworks raise what they have just reported
         if self.started:
             _logger.error("the application %s failed in its lifespan", self._name, exc_info=error)
@@ -166,6 +164,10 @@ class _Participant:
 
     def _fail(self, message: str) -> None:
         self.failure = f"{self._name}: {message}"
+
+
+class _NoLifespan(Exception):
+    """The application answers a lifespan event in another protocol: it looks at messages, not at the scope."""
 
 
 async def _stop(running: Sequence[_Participant]) -> list[str]:

@@ -46,7 +46,15 @@ def serving(
     command = [str(python), *(argument.replace("PORT", str(port)) for argument in arguments)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # its workers can be killed with it
+            preexec_fn=_heed_sigint,
+        )
     server = Server(process, port, log)
     try:
         _wait_until_it_listens(server)
@@ -56,8 +64,13 @@ def serving(
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _heed_sigint() -> None:
+    # A test run in the background of a shell ignores SIGINT, and what it starts inherits that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def free_port() -> int:
