@@ -68,13 +68,13 @@ class Lifespan:
             participant = _Participant(names[0], app, scope)
             tasks.start_soon(participant.run)
             await participant.answered.wait()
-            if participant.failure is not None:
-                failures = [participant.failure, *await _stop(running)]
-                await send({"type": "lifespan.startup.failed", "message": "; ".join(failures)})
-                return
             if participant.started:
                 running.append(participant)
                 self.states.update(dict.fromkeys(names, participant.state))
+            elif participant.failure is not None:
+                failures = [participant.failure, *await _stop(running)]
+                await send({"type": "lifespan.startup.failed", "message": "; ".join(failures)})
+                return
         await send({"type": "lifespan.startup.complete"})
 
         await receive()  # lifespan.shutdown
@@ -132,9 +132,9 @@ class _Participant:
             return {"type": "lifespan.startup"}
         self.answered.set()  # who asks for more without an answer does not know the protocol
         await self._shutdown.wait()
-        if self._asked == 2:
-            return {"type": "lifespan.shutdown"}
-        return await anyio.sleep_forever()
+        if self._asked > 2:
+            await anyio.sleep_forever()
+        return {"type": "lifespan.shutdown"}
 
     async def _answer(self, message: Message) -> None:
         match message["type"]:
