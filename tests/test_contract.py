@@ -1,0 +1,133 @@
+"""Every promise of every public class, on every event loop; each check beside a mutant that must fail it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import pkgutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import middleware
+from middleware import ConfigurationError, ProtocolRouter
+from middleware.lint import LintMiddleware
+from tests.promises import PROMISES, Subject, unchecked
+from tests.test_asgi import CASES as NOT_APPLICATIONS
+
+
+async def _never(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("the wrong application was called")
+
+
+SUBJECTS = [
+    Subject(
+        ProtocolRouter,
+        build=lambda cls, app: cls({"mqtt": _never}, http=app, websocket=app, default=app),
+        worked=lambda received, given: given is received,
+        wrong=(lambda cls: cls({"ws": _never}, http=5, lifespan=7), ["application_mapping", "http", "lifespan"]),
+        wrapped=lambda cls, app: cls({"http": app}),
+    ),
+    Subject(
+        LintMiddleware,
+        build=lambda cls, app: cls(app),
+        worked=lambda received, given: given is not received and given == {**received, **given},
+        wrong=(lambda cls: cls(5, strict=7), ["app", "strict"]),
+    ),
+]
+
+
+def test_no_public_class_is_missing_here() -> None:
+    names = [f"middleware.{room.name}" for room in pkgutil.iter_modules(middleware.__path__) if room.ispkg]
+    public = {
+        value
+        for module in (middleware, *map(importlib.import_module, names))
+        for value in vars(module).values()
+        if inspect.isclass(value) and inspect.iscoroutinefunction(value.__call__)
+    }
+    assert public == {subject.cls for subject in SUBJECTS}
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+async def test_every_class_keeps_the_promise(subject: Subject, promise: Any) -> None:
+    await promise(subject)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+async def test_a_mutant_that_breaks_the_promise_is_caught(
+    subject: Subject, promise: Any, anyio_backend_name: str
+) -> None:
+    if promise.__name__ == "no_task_outlives_the_request" and anyio_backend_name == "trio":
+        return  # no such mutant can be written
+    with pytest.raises(Exception):  # noqa: B017, an assertion or what the mutant itself raises
+        await promise(subject.mutant(PROMISES[promise]))
+
+
+def keeps_refusing_a_wrong_configuration(subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
+    make, parameters = subject.wrong
+    caplog.clear()
+    with pytest.raises(ConfigurationError) as caught:
+        make(subject.cls)
+    assert [problem.parameter for problem in caught.value.problems] == parameters
+    assert all(problem.reason and problem.remedy for problem in caught.value.problems)
+    (record,) = caplog.records
+    assert (record.name, record.levelno, record.getMessage()) == ("middleware", logging.ERROR, str(caught.value))
+
+
+def keeps_checking_what_it_wraps(subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
+    for name, (value, _, remedy) in NOT_APPLICATIONS.items():
+        if isinstance(value, str) and subject.cls.__mro__[-2] is ProtocolRouter:
+            continue  # it imports strings
+        with pytest.raises(ConfigurationError) as caught:
+            subject.wrapped(subject.cls, value)
+        assert remedy in str(caught.value), name
+
+
+def keeps_unknown_keywords_a_type_error(subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(TypeError, match="colour"):
+        subject.cls(_never, colour="red")
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+@pytest.mark.parametrize(
+    "promise", [keeps_refusing_a_wrong_configuration, keeps_checking_what_it_wraps, keeps_unknown_keywords_a_type_error]
+)
+def test_every_class_checks_its_construction(subject: Subject, promise: Any, caplog: pytest.LogCaptureFixture) -> None:
+    promise(subject, caplog)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+@pytest.mark.parametrize("promise", [keeps_refusing_a_wrong_configuration, keeps_checking_what_it_wraps])
+def test_a_mutant_that_checks_nothing_is_caught(
+    subject: Subject, promise: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with unchecked(subject) as mutant, pytest.raises(BaseException, match="DID NOT RAISE"):
+        promise(mutant, caplog)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_servers_take_it_for_an_asgi_3_application(subject: Subject) -> None:
+    app = subject.around(_never)
+    assert inspect.iscoroutinefunction(app.__call__)
+    assert [*inspect.signature(app).parameters] == ["scope", "receive", "send"]
+
+
+OPTIONAL = {"backports", "brotli", "channels", "compression", "cryptography", "django", "fastapi", "redis", "trio"}
+
+
+def _imported_by(code: str) -> set[str]:
+    program = f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    return set(result.stdout.split())
+
+
+def test_nothing_optional_is_imported_until_it_is_asked_for() -> None:
+    use = "import middleware, middleware.lint\nmiddleware.lint.LintMiddleware(middleware.ProtocolRouter(http=print))"
+    assert not _imported_by(use.replace("=print", "=lambda a, b, c: None")).intersection(OPTIONAL)
+    assert "trio" in _imported_by("import middleware, trio").intersection(OPTIONAL)  # the check sees what it looks for
