@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -19,3 +19,24 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
 def no_blocking_calls() -> Iterator[None]:
     with blockbuster_ctx():
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fail-on-skip", action="store_true", help="make a skipped test a failure")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, object, object]:
+    return _failed_if_skipped(item.config, (yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, object, object]:
+    return _failed_if_skipped(collector.config, (yield))
+
+
+def _failed_if_skipped(config: pytest.Config, report: object) -> object:
+    if config.getoption("--fail-on-skip") and getattr(report, "skipped", False):
+        report.outcome = "failed"  # type: ignore[attr-defined]
+        report.longrepr = f"skipped: {report.longrepr[-1]}"  # type: ignore[attr-defined]
+    return report
