@@ -5,3 +5,5 @@ from .routing import ProtocolRouter
 from .stack import Middleware, stack
 
 __all__ = ["ConfigurationError", "Middleware", "ProtocolRouter", "stack"]
+
+ConfigurationError.__module__ = __name__  # the name that tracebacks show is the one to import

@@ -7,3 +7,5 @@ application = LintMiddleware(application)
 
 from .errors import LintError as LintError
 from .middleware import LintMiddleware as LintMiddleware
+
+LintError.__module__ = __name__  # the name that tracebacks show is the one to import

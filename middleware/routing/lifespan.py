@@ -65,7 +65,7 @@ class Lifespan:
         await receive()  # lifespan.startup
         running: list[_Participant] = []
         for names, app in self._distinct:
-            participant = _Participant(names[0], app, scope)
+            participant = _Participant(names, app, scope)
             tasks.start_soon(participant.run)
             await participant.answered.wait()
             if participant.started:
@@ -91,6 +91,7 @@ class _Participant:
     __slots__ = (
         "_app",
         "_asked",
+        "_level",
         "_name",
         "_scope",
         "_shutdown",
@@ -101,8 +102,10 @@ class _Participant:
         "state",
     )
 
-    def __init__(self, name: str, app: ASGIApp, scope: Scope) -> None:
-        self._name = name
+    def __init__(self, names: Sequence[str], app: ASGIApp, scope: Scope) -> None:
+        self._name = names[0]
+        # Who writes an application for websockets alone does not expect another protocol: its failure is no news.
+        self._level = logging.DEBUG if [*names] == ["websocket"] else logging.WARNING
         self._app = app
         self._scope = scope
         self._asked = 0
@@ -160,7 +163,8 @@ class _Participant:
             self._fail(repr(error))
         elif self._asked:
             # Still "does not support lifespan" to the spec, but every server loses this traceback.
-            _logger.warning("the application %s runs without lifespan, its start-up raised", self._name, exc_info=error)
+            text = "the application %s runs without lifespan, its start-up raised"
+            _logger.log(self._level, text, self._name, exc_info=error)
 
     def _fail(self, message: str) -> None:
         self.failure = f"{self._name}: {message}"

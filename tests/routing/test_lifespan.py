@@ -138,6 +138,20 @@ async def test_an_application_that_looks_at_messages_only_neither_holds_up_the_s
     assert not caplog.records
 
 
+async def reads_the_path(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept" if scope["path"] == "/chat" else "websocket.close"})
+
+
+async def test_an_application_for_websockets_alone_that_expects_no_lifespan_is_not_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert types(await run(ProtocolRouter(http=django, websocket=reads_the_path))) == [STARTED, STOPPED]
+    assert not [record for record in caplog.records if record.levelno >= logging.INFO]
+    await run(ProtocolRouter(http=reads_the_path))
+    assert [record.levelno for record in caplog.records if record.levelno >= logging.INFO] == [logging.WARNING]
+
+
 async def test_a_start_that_raises_is_told_with_its_name_and_traceback(caplog: pytest.LogCaptureFixture) -> None:
     log: list[str] = []
     router = ProtocolRouter(http=App("http", log, fails="startup raises"), websocket=App("websocket", log))

@@ -1,0 +1,87 @@
+"""A chat for everybody who has the page open, in plain ASGI: one coroutine for each websocket.
+
+The page sends what was typed, as text. It gets JSON:
+
+    {"event": "welcome", "name": "Guest 2"}                                     the name that it has here
+    {"event": "joined", "name": "Guest 2", "people": ["Guest 1", "Guest 2"]}    or "left"
+    {"event": "said", "name": "Guest 2", "text": "hello"}
+
+The conversation lives in the memory of this process: each of several workers would have its own. It needs a server
+that runs on asyncio, as all do by default.
+"""
+
+import asyncio
+import contextlib
+import json
+from itertools import count
+
+PATH = "/ws/"
+MESSAGE_LIMIT = 500  # characters
+MAILBOX_LIMIT = 100  # events that wait for one person
+PEOPLE_LIMIT = 100
+
+# Codes that a browser is closed with. Those below 3000 have fixed meanings, and daphne lets an application send none
+# of them but 1000.
+TEXT_ONLY, TOO_LONG, ROOM_IS_FULL = 4003, 4009, 4013
+
+mailboxes: dict[str, asyncio.Queue[str]] = {}
+"""The events that are on their way to each person, by the person's name."""
+
+
+async def application(scope, receive, send):
+    if scope["type"] != "websocket":
+        # The server's start and stop come here too; an error tells it that there is nothing to do.
+        raise ValueError(f"only websockets are served here, not {scope['type']}")
+    await receive()  # websocket.connect: the browser asks
+    if scope["path"].removeprefix(scope.get("root_path") or "") != PATH:
+        await send({"type": "websocket.close"})  # not accepted yet, so the answer is a 403
+        return
+    await send({"type": "websocket.accept"})
+    if len(mailboxes) >= PEOPLE_LIMIT:
+        await send({"type": "websocket.close", "code": ROOM_IS_FULL, "reason": "the room is full"})
+        return
+
+    name = next(name for number in count(1) if (name := f"Guest {number}") not in mailboxes)
+    mailboxes[name] = mailbox = asyncio.Queue(MAILBOX_LIMIT)
+    mailbox.put_nowait(json.dumps({"event": "welcome", "name": name}))
+    tell_everybody("joined", name, people=[*mailboxes])
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            delivery = tasks.create_task(deliver(mailbox, send))
+            last_word = await listen(receive, name)
+            delivery.cancel()
+    finally:
+        del mailboxes[name]
+        tell_everybody("left", name, people=[*mailboxes])
+    if last_word:
+        with contextlib.suppress(OSError):  # gone already
+            await send(last_word)
+
+
+async def listen(receive, name):
+    """Pass on what ``name`` says until the connection ends; return the message that ends it if we have to."""
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message.get("text")
+        if text is None:
+            return {"type": "websocket.close", "code": TEXT_ONLY, "reason": "text only"}
+        if len(text) > MESSAGE_LIMIT:
+            return {"type": "websocket.close", "code": TOO_LONG, "reason": f"at most {MESSAGE_LIMIT} characters"}
+        if text := text.strip():
+            tell_everybody("said", name, text=text)
+        # The next message may be here already, then receive() does not wait: the deliveries need their turn.
+        await asyncio.sleep(0)
+    return None
+
+
+async def deliver(mailbox, send):
+    with contextlib.suppress(OSError):  # the connection is gone, and listen() is told so
+        while True:
+            await send({"type": "websocket.send", "text": await mailbox.get()})
+
+
+def tell_everybody(event, name, **details):
+    text = json.dumps({"event": event, "name": name, **details})
+    for mailbox in mailboxes.values():
+        if mailbox.full():
+            mailbox.get_nowait()  # whoever does not read misses the oldest event, and holds up nobody
+        mailbox.put_nowait(text)

@@ -1,0 +1,13 @@
+from django import get_version
+from django.shortcuts import render
+
+from .sockets import MESSAGE_LIMIT
+
+
+def page(request):
+    context = {
+        "django_version": get_version(),
+        "message_limit": MESSAGE_LIMIT,
+        "scope": getattr(request, "scope", None),  # a WSGI request has none
+    }
+    return render(request, "chat/page.html", context)

@@ -1,0 +1,47 @@
+"""Serve this project on uvicorn: ``python serve.py``, or ``PORT=9000 python serve.py``.
+
+``uvicorn project.asgi:application`` in this folder does the same on port 8000. Here, a port that is taken is no
+obstacle, and Ctrl-C does not wait for pages that are still open.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+
+import uvicorn
+
+HOST = "127.0.0.1"
+PORTS = range(8000, 8100)
+
+HINTS = """
+  {address}
+
+  Open it in two tabs and say something: Django serves the page, the conversation goes over a websocket at
+  /ws/, both from the one `application` in project/asgi.py. Any other websocket path is refused with 403.
+
+  Ctrl-C stops the server.
+"""
+
+
+def main() -> None:
+    listener = listen()
+    print(HINTS.format(address=f"http://{HOST}:{listener.getsockname()[1]}/"), flush=True)
+    config = uvicorn.Config("project.asgi:application", timeout_graceful_shutdown=2)
+    # uvicorn raises the KeyboardInterrupt again when it has shut everything down.
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def listen() -> socket.socket:
+    """Listen on the port that ``PORT`` names, else on the first free one of ``PORTS``."""
+    wanted = os.environ.get("PORT")
+    ports = [int(wanted)] if wanted else PORTS
+    for port in ports:
+        with contextlib.suppress(OSError):
+            return socket.create_server((HOST, port))
+    sys.exit(f"port {wanted} is not free" if wanted else f"no port is free from {PORTS[0]} to {PORTS[-1]}")
+
+
+if __name__ == "__main__":
+    main()

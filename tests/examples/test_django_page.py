@@ -1,0 +1,97 @@
+"""The page of the example Django project, in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.examples.demo import WAIT_SECONDS, demo
+from tests.servers.process import Server, free_port
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Tab:
+    """The page in a window of its own, with all that it asks for and everything that its console says."""
+
+    def __init__(self, browser: Browser, address: str, **context: Any) -> None:
+        self.page = browser.new_context(**context).new_page()
+        self.page.set_default_timeout(1000 * WAIT_SECONDS)
+        self.asked_for: list[str] = []
+        self.console: list[str] = []
+        self.page.on("request", lambda request: self.asked_for.append(request.url))
+        self.page.on("websocket", lambda opened: self.asked_for.append(opened.url))
+        self.page.on("console", lambda message: self.console.append(message.text))
+        self.page.on("pageerror", lambda error: self.console.append(str(error)))
+        self.page.goto(address)
+
+    def say(self, text: str) -> None:
+        self.page.get_by_label("Message").fill(text)
+        self.page.keyboard.press("Enter")
+
+    def sees(self, text: str) -> None:
+        self.page.get_by_text(text).wait_for()
+
+
+@pytest.fixture
+def no_blocking_calls() -> None:
+    """Not here: Playwright's synchronous calls run an event loop in this thread, and block in it by design."""
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM_ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+def test_what_is_typed_in_one_window_shows_as_text_in_the_other(site: Server, browser: Browser):
+    one, two = (Tab(browser, f"http://127.0.0.1:{site.port}/") for _ in "12")
+    for tab in (one, two):
+        tab.sees("Connected as Guest")
+        tab.sees("went to chat/sockets.py, which accepted it")
+    one.say("hello, is anybody here?")
+    two.sees("hello, is anybody here?")
+    hostile = "<img src=x onerror=\"console.error('run')\"><script>console.error('run')</script> & co"
+    two.say(hostile)
+    for tab in (one, two):
+        tab.sees(hostile)
+        assert tab.page.locator("#conversation img, #conversation script").count() == 0
+        hosts = {urlsplit(url).netloc for url in tab.asked_for if not url.startswith("data:")}
+        assert hosts == {f"127.0.0.1:{site.port}"}
+        assert f"ws://127.0.0.1:{site.port}/ws/" in tab.asked_for
+        assert tab.console == []
+
+
+def test_the_page_says_that_the_connection_is_lost_and_comes_back_by_itself(tmp_path: Path, browser: Browser):
+    port = str(free_port())
+    with demo(tmp_path / "first", PORT=port) as server:
+        tab = Tab(browser, f"http://127.0.0.1:{port}/")
+        tab.sees("Connected as Guest 1")
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(5) == 0
+        tab.sees("Connection lost, next attempt in")
+        assert tab.page.get_by_role("button", name="Send").is_disabled()
+    with demo(tmp_path / "second", PORT=port):
+        tab.sees("Connected as Guest 1")
+        tab.say("here again")
+        tab.sees("here again")

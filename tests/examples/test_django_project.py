@@ -1,0 +1,320 @@
+"""The example Django project, served as its readers serve it."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import difflib
+import http.client
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.asgi import websocket_scope
+from tests.examples.demo import PROJECT, WAIT_SECONDS, demo
+from tests.servers.process import Server, command, free_port, serving
+
+
+def get(server: Server, path: str) -> tuple[int, str, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.headers.get("content-type", ""), response.read().decode()
+
+
+def enter(server: Server, path: str = "/ws/") -> ClientConnection:
+    return connect(f"ws://127.0.0.1:{server.port}{path}", open_timeout=WAIT_SECONDS, close_timeout=2, proxy=None)
+
+
+def hear(client: ClientConnection, event: str) -> dict[str, Any]:
+    """The next ``event`` that the client is told; others before it are passed over."""
+    while True:
+        message = json.loads(client.recv(timeout=WAIT_SECONDS))
+        if message["event"] == event:
+            return message
+
+
+def test_django_answers_the_page_and_the_admin_beside_it_without_a_database(site: Server):
+    database = PROJECT / "db.sqlite3"  # as `manage.py migrate` makes it
+    existed = database.exists()
+    status, content_type, page = get(site, "/")
+    assert (status, content_type) == (200, "text/html; charset=utf-8")
+    assert "went to Django" in page
+    assert get(site, "/admin/")[0] == 302
+    assert get(site, "/nowhere")[0] == 404
+    assert database.exists() == existed
+
+
+def test_everybody_hears_what_anybody_says_and_who_comes_and_goes(site: Server):
+    with enter(site) as one:
+        first = hear(one, "welcome")["name"]
+        with enter(site) as two:
+            second = hear(two, "welcome")["name"]
+            assert second != first
+            hear(one, "joined")
+            assert hear(one, "joined") == {"event": "joined", "name": second, "people": [first, second]}
+            one.send("hello")
+            two.send("  <b>hello</b> yourself\n")
+            for client in (one, two):
+                said = [hear(client, "said"), hear(client, "said")]
+                assert {"event": "said", "name": first, "text": "hello"} in said
+                assert {"event": "said", "name": second, "text": "<b>hello</b> yourself"} in said
+        assert hear(one, "left") == {"event": "left", "name": second, "people": [first]}
+
+
+MASKED_EMPTY_KEY = bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        pytest.param(b"\x82\x83" + MASKED_EMPTY_KEY + b"abc", 4003, id="binary"),
+        pytest.param(b"\x81\xfe\x01\xf5" + MASKED_EMPTY_KEY + b"x" * 501, 4009, id="one-character-too-long"),
+        pytest.param(b"\x81\xff" + (2**40).to_bytes(8) + MASKED_EMPTY_KEY, 1009, id="announced-as-a-terabyte"),
+        pytest.param(b"\x83\x80" + MASKED_EMPTY_KEY, 1002, id="reserved-opcode"),
+        pytest.param(b"\x81\x03abc", 1002, id="unmasked"),
+        pytest.param(b"\x81\x82" + MASKED_EMPTY_KEY + b"\xff\xfe", 1007, id="not-utf-8"),
+    ],
+)
+def test_a_frame_that_is_no_message_ends_its_own_connection_only(site: Server, frame: bytes, code: int):
+    with enter(site) as good, enter(site) as bad:
+        name = hear(bad, "welcome")["name"]
+        bad.socket.sendall(frame)
+        with pytest.raises(ConnectionClosed) as closed:
+            hear(bad, "nothing that is ever said")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == code
+        while hear(good, "left")["name"] != name:
+            pass
+        good.send("x" * 500)
+        assert hear(good, "said")["text"] == "x" * 500
+    assert "sockets.py" not in site.log()
+    assert "Exception in ASGI application" not in site.log()
+
+
+def test_what_is_blank_is_not_said(site: Server):
+    with enter(site) as client:
+        for text in ("", " \t\n", "something"):
+            client.send(text)
+        assert hear(client, "said")["text"] == "something"
+
+
+def test_another_websocket_path_is_refused_before_the_handshake(site: Server):
+    with pytest.raises(InvalidStatus) as refused:
+        enter(site, "/ws/elsewhere/")
+    assert refused.value.response.status_code == 403
+    assert "Traceback" not in site.log().partition("/ws/elsewhere/")[2]
+
+
+@pytest.mark.parametrize("name", ["daphne", "granian", "hypercorn-asyncio"])
+def test_it_is_the_same_on_every_server(name: str, tmp_path: Path):
+    with serving(command(name, "project.asgi:application"), PROJECT, tmp_path / "log") as server:
+        assert get(server, "/")[0] == 200
+        with enter(server) as one, enter(server) as two:
+            name = hear(one, "welcome")["name"]
+            one.send("hello")
+            assert hear(two, "said") == {"event": "said", "name": name, "text": "hello"}
+            one.send(b"binary")
+            hear(two, "left")
+            with pytest.raises(ConnectionClosed) as closed:
+                hear(one, "nothing that is ever said")
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4003
+    assert not re.search("Traceback|ERROR|WARNING", server.log()), server.log()
+    assert server.process.returncode == 0
+
+
+@pytest.fixture
+def sockets() -> Any:
+    """``chat/sockets.py`` as a module of its own, with nobody in the room."""
+    spec = importlib.util.spec_from_file_location("chat_sockets", PROJECT / "chat" / "sockets.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Visitor:
+    """A websocket in this process: what it does to the application, and what it does with each event it is told."""
+
+    def __init__(self, sockets: Any, tell: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        self.does: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.does.put_nowait({"type": "websocket.connect"})
+        self._tell = tell
+        self.connection = asyncio.create_task(sockets.application(websocket_scope("/ws/"), self.does.get, self._send))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.send":
+            await self._tell(json.loads(message["text"]))
+
+
+def test_whoever_does_not_read_costs_a_bounded_mailbox_and_holds_up_nobody(sockets: Any):
+    async def scenario() -> None:
+        spoken = [str(number) for number in range(3 * sockets.MAILBOX_LIMIT)]
+        heard: list[str] = []
+        heard_the_last = asyncio.Event()
+
+        async def note(event: dict[str, Any]) -> None:
+            if event["event"] == "said":
+                heard.append(event["text"])
+                if event["text"] == spoken[-1]:
+                    heard_the_last.set()
+
+        async def never_done(event: dict[str, Any]) -> None:
+            await asyncio.Event().wait()
+
+        visitors = [Visitor(sockets, never_done), Visitor(sockets, note)]
+        for text in spoken:
+            visitors[1].does.put_nowait({"type": "websocket.receive", "text": text})
+        async with asyncio.timeout(WAIT_SECONDS):
+            await heard_the_last.wait()
+            assert heard == spoken
+            mailbox = sockets.mailboxes["Guest 1"]
+            waiting = [json.loads(mailbox.get_nowait())["text"] for _ in range(mailbox.qsize())]
+            assert waiting == spoken[-sockets.MAILBOX_LIMIT :]
+            for visitor in visitors:
+                visitor.does.put_nowait({"type": "websocket.disconnect", "code": 1001})
+                await visitor.connection
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert not sockets.mailboxes
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_breaks_or_is_cancelled_leaves_the_room_and_no_task(sockets: Any):
+    async def scenario() -> None:
+        told = asyncio.Barrier(3)
+
+        async def broken(event: dict[str, Any]) -> None:
+            await told.wait()
+            raise ConnectionResetError
+
+        gone, cancelled = Visitor(sockets, broken), Visitor(sockets, broken)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await told.wait()
+            gone.does.put_nowait({"type": "websocket.disconnect", "code": 1006})
+            await gone.connection
+            assert [*sockets.mailboxes] == ["Guest 2"]
+            cancelled.connection.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled.connection
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert not sockets.mailboxes
+
+    asyncio.run(scenario())
+
+
+def test_the_room_has_a_last_place(sockets: Any):
+    sent: list[Any] = []
+
+    async def connects() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    sockets.mailboxes.update({str(number): asyncio.Queue() for number in range(sockets.PEOPLE_LIMIT)})
+    asyncio.run(asyncio.wait_for(sockets.application(websocket_scope("/ws/"), connects, send), WAIT_SECONDS))
+    assert [(message["type"], message.get("code")) for message in sent] == [
+        ("websocket.accept", None),
+        ("websocket.close", 4013),
+    ]
+    assert len(sockets.mailboxes) == sockets.PEOPLE_LIMIT
+
+
+def test_ctrl_c_ends_the_demo_at_once_and_without_an_error_while_websockets_are_open(tmp_path: Path):
+    with demo(tmp_path / "log", PORT=str(free_port())) as server, enter(server) as client, enter(server) as other:
+        for guest in (client, other):
+            hear(guest, "joined")
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(5) == 0
+        with pytest.raises(ConnectionClosed):
+            hear(client, "nothing that is ever said")
+    assert "Finished server process" in server.log()
+    assert not re.search("Traceback|ERROR|WARNING|Cancel", server.log()), server.log()
+
+
+def test_the_demo_takes_the_next_port_if_the_first_is_taken_and_prints_it(tmp_path: Path):
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # taken by somebody else: as good
+            stack.enter_context(socket.create_server(("127.0.0.1", 8000)))
+        server = stack.enter_context(demo(tmp_path / "log", PORT=""))
+        assert server.port > 8000
+        assert get(server, "/")[0] == 200
+        assert "two tabs" in server.log()
+
+
+def test_the_demo_says_so_if_the_port_that_it_was_given_is_taken(tmp_path: Path, site: Server):
+    arguments = [sys.executable, str(PROJECT / "serve.py")]
+    environment = {**os.environ, "PORT": str(site.port)}
+    ended = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (1, f"port {site.port} is not free\n")
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the installed Django makes of `django-admin startproject project .`"""
+    folder = tmp_path_factory.mktemp("generated")
+    arguments = [sys.executable, "-m", "django", "startproject", "project", "."]
+    subprocess.run(arguments, cwd=folder, check=True, timeout=60)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "removed", "added"),
+    [
+        (
+            "project/asgi.py",
+            {"application = get_asgi_application()"},
+            {
+                "from middleware import ProtocolRouter",
+                "application = ProtocolRouter(http=get_asgi_application(), websocket='chat.sockets:application')",
+            },
+        ),
+        ("manage.py", set(), set()),
+        ("project/__init__.py", set(), set()),
+        ("project/wsgi.py", set(), set()),
+        (
+            "project/urls.py",
+            {"urlpatterns = [path('admin/', admin.site.urls)]"},
+            {"from chat.views import page", "urlpatterns = [path('', page), path('admin/', admin.site.urls)]"},
+        ),
+    ],
+)
+def test_the_project_differs_from_startproject_only_by_what_a_user_writes(
+    generated: Path, file: str, removed: set[str], added: set[str]
+):
+    difference = [*difflib.ndiff(statements(generated / file), statements(PROJECT / file))]
+    assert {line[2:] for line in difference if line.startswith("- ")} == removed
+    assert {line[2:] for line in difference if line.startswith("+ ")} == added
+
+
+def test_its_settings_differ_from_startproject_by_the_app_and_the_key(generated: Path):
+    difference = [
+        *difflib.ndiff(statements(generated / "project/settings.py"), statements(PROJECT / "project/settings.py"))
+    ]
+    changed = {line[2:].split(" = ")[0] for line in difference if line[0] in "-+"}
+    assert changed == {"SECRET_KEY", "INSTALLED_APPS"}
+
+
+def statements(file: Path) -> list[str]:
+    """The code of a file without its docstring, comments and layout."""
+    tree = ast.parse(file.read_text())
+    if ast.get_docstring(tree) is not None:
+        del tree.body[0]
+    return ast.unparse(tree).splitlines()
