@@ -37,7 +37,7 @@ lock:  ## resolve requirements/dev.in anew
 	.venvs/lock/bin/pip freeze > requirements/dev.txt
 
 clean:
-	rm -rf .venv .venvs build dist site
+	rm -rf .cache .venv .venvs build dist site
 
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \

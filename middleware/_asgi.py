@@ -70,7 +70,7 @@ def application_problem(parameter: str, value: Any) -> Problem | None:
     if isinstance(value, str):
         return problem("is a string, not an application", "import the application and pass it")
     if isinstance(value, ModuleType):
-        return problem("is a module, not an application", f"pass {_application_in(value)}")
+        return problem("is a module, not an application", f"pass the application in it{_application_in(value)}")
     if inspect.isawaitable(value):
         return problem("is awaitable: an async function was called", "pass the function itself, without calling it")
     if not callable(value):
@@ -139,8 +139,8 @@ def _adapt_asgi2(name: str) -> str:
 
 
 def _application_in(module: ModuleType) -> str:
-    found = next((name for name in ("application", "app") if callable(getattr(module, name, None))), "application")
-    return f"the application in it: {module.__name__}.{found}"
+    found = [name for name in ("application", "app") if callable(getattr(module, name, None))]
+    return f": {module.__name__}.{found[0]}" if found else ""
 
 
 def _name(value: Any) -> str:

@@ -104,7 +104,7 @@ CASES = {
     "none": (None, "is not an application", "did a function forget to return it?"),
     "string": ("chat.sockets:app", "is a string", "import the application"),
     "module": (chat, "is a module", "pass the application in it: chat.sockets.app"),
-    "module without one": (empty, "is a module", "pass the application in it: chat.consumers.application"),
+    "module without one": (empty, "is a module", "pass the application in it"),
     "not callable": ({}, "is not callable", "pass an ASGI application: async def app(scope, receive, send)"),
     "class": (Application, "is a class", "create an instance: Application(...)"),
     "consumer": (Consumer, "is a class", "write Consumer.as_asgi()"),

@@ -58,7 +58,7 @@ class LintMiddleware:
         self._strict = strict
         self._warned: set[tuple[str, str]] = set()  # one entry for each rule and side
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         protocol = scope.get("type")
         if not isinstance(protocol, str):
             self._judge([fault("server", "scope-shape", "the scope has no type")])

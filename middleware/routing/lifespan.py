@@ -183,10 +183,12 @@ async def _stop(running: Sequence[_Participant]) -> list[str]:
 def share_state(state: Mapping[str, Any], scope: Scope) -> None:
     """Put what an application left in its lifespan's state into the state of a request, in place.
 
-    Servers give each request a dict of its own, a shallow copy of the lifespan's, that middleware further out
-    writes to and reads from: what stands there already wins.
+    Servers give each request a dict of its own, a shallow copy of the lifespan's, that middleware further out writes
+    to and reads from: what stands there already wins.
     """
-    received = scope.setdefault("state", {})
+    received = scope.get("state")
+    if received is None:
+        received = scope["state"] = {}
     for key, value in state.items():
         received.setdefault(key, value)
 

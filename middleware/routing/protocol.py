@@ -6,7 +6,7 @@ Each application gets the very scope, ``receive`` and ``send`` that the server g
 application is turned away as the protocol knows it: http with a 404, websocket with a close before the handshake
 is done, which every server answers with 403.
 
-Spec: ASGI 3.0, Connection Scope and Applications.
+Spec: ASGI 3.0, Applications and Protocol Specifications.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class ProtocolRouter:
         self._default = apps.pop("default", None)
         self.application_mapping: dict[str, ASGIApp] = {"lifespan": lifespans, **apps}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             name = scope["type"]
             app = self.application_mapping[name]

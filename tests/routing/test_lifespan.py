@@ -263,7 +263,7 @@ async def test_two_requests_do_not_share_what_they_write_into_the_state() -> Non
     assert second["state"] == {"db": 1}
 
 
-@pytest.mark.parametrize("state", [..., {}])
+@pytest.mark.parametrize("state", [..., {}, None])
 async def test_state_works_where_the_server_keeps_none(state: Any) -> None:
     app = App("http", [], state={"db": 1})
     router = ProtocolRouter(http=app)

@@ -1,0 +1,234 @@
+"""What users write, for ``mypy --strict`` and pyright to accept; ``test_usage.py`` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
+from asgiref.typing import Scope as AsgirefScope
+from channels.auth import AuthMiddlewareStack
+from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
+from channels.routing import ChannelNameRouter, ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.core.asgi import get_asgi_application
+from django.urls import path, re_path
+from fastapi import FastAPI, WebSocket
+from litestar import Litestar, asgi
+from litestar.middleware import DefineMiddleware
+from litestar.types import ASGIApp as LitestarApplication
+from starlette.applications import Starlette
+from starlette.middleware import Middleware as StarletteMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.types import ASGIApp as StarletteApplication
+from starlette.types import Receive, Scope, Send
+
+from middleware import ConfigurationError, Middleware, ProtocolRouter, stack
+from middleware.lint import LintError, LintMiddleware
+
+if TYPE_CHECKING:
+    from asgiref.typing import WebSocketAcceptEvent
+    from starlette.requests import Request
+    from starlette.websockets import WebSocket as StarletteWebSocket
+
+# Applications in every typing that is in use: none, Any, Starlette's, asgiref's, a class, a method.
+
+
+async def untyped(scope, receive, send):  # type: ignore[no-untyped-def]
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+async def loose(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+async def in_starlettes_types(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse("hello")(scope, receive, send)
+
+
+async def in_asgirefs_types(scope: AsgirefScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    await receive()
+    accept: WebSocketAcceptEvent = {"type": "websocket.accept", "subprotocol": None, "headers": []}
+    await send(accept)
+
+
+class Application:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("hello")(scope, receive, send)
+
+    async def method(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("hello")(scope, receive, send)
+
+
+application = Application()
+
+
+class Layer:
+    """A layer as users write them, in Starlette's types."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, size: int = 0) -> None:
+        self.app = app
+        self.size = size
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+def functions() -> list[ProtocolRouter]:
+    return [
+        ProtocolRouter(http=in_starlettes_types, websocket=untyped),
+        ProtocolRouter(http=application, websocket=loose, default=application.method),
+        ProtocolRouter(websocket=in_asgirefs_types, lifespan=application),
+        ProtocolRouter(http=ProtocolRouter(http=application), websocket=None, default=None, lifespan=None),
+        ProtocolRouter({"http": in_starlettes_types, "websocket": in_asgirefs_types, "webtransport": loose}),
+        ProtocolRouter({"http": application}, websocket=f"{__name__}:untyped"),
+        ProtocolRouter(application_mapping={"http": f"{__name__}:loose"}),
+        ProtocolRouter(http=f"{__name__}:in_starlettes_types", websocket=f"{__name__}:application.method"),
+    ]
+
+
+def django() -> ProtocolRouter:
+    return ProtocolRouter(http=get_asgi_application(), websocket=in_asgirefs_types)
+
+
+def django_with_static_files() -> ProtocolRouter:
+    return ProtocolRouter(http=ASGIStaticFilesHandler(get_asgi_application()), websocket=loose)
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        await self.accept()
+
+
+class EchoConsumer(WebsocketConsumer):
+    def connect(self) -> None:
+        self.accept()
+
+
+def channels() -> list[ProtocolRouter]:
+    http = get_asgi_application()
+    chat: Any = ChatConsumer.as_asgi()  # Django's stubs know views only, Channels' stubs a route of their own
+    echo: Any = EchoConsumer.as_asgi()
+    urlpatterns: list[Any] = [path("chat/", chat), re_path(r"^echo/$", echo)]
+    routes = URLRouter(urlpatterns)
+    return [
+        ProtocolRouter(http=http, websocket=routes),
+        ProtocolRouter(http=http, websocket=AllowedHostsOriginValidator(AuthMiddlewareStack(routes))),
+        ProtocolRouter(http=http, websocket=ChatConsumer.as_asgi()),
+        ProtocolRouter({"http": http, "websocket": routes, "channel": ChannelNameRouter({"jobs": loose})}),
+        ProtocolRouter(default=ProtocolTypeRouter({"http": http, "websocket": routes})),
+    ]
+
+
+def starlette() -> ProtocolRouter:
+    async def page(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    async def socket(websocket: StarletteWebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    app = Starlette(
+        routes=[Route("/", page), WebSocketRoute("/ws", socket)],
+        middleware=[StarletteMiddleware(LintMiddleware), StarletteMiddleware(LintMiddleware, strict=False)],
+    )
+    app.add_middleware(LintMiddleware)
+    return ProtocolRouter(http=app, websocket=app)
+
+
+def fastapi() -> ProtocolRouter:
+    app = FastAPI(middleware=[Middleware(LintMiddleware)])
+    app.add_middleware(LintMiddleware)
+    app.add_middleware(LintMiddleware, strict=False)
+
+    @app.get("/")
+    async def page() -> str:
+        return "hello"
+
+    @app.websocket("/ws")
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    mounted = FastAPI()
+    mounted.mount("/api", ProtocolRouter(http=app, websocket=app))
+    return ProtocolRouter(http=mounted, websocket=mounted)
+
+
+def litestar() -> ProtocolRouter:
+    layer = DefineMiddleware(LintMiddleware, strict=False)
+    app = Litestar([], middleware=[LintMiddleware, layer], logging_config=None)
+    return ProtocolRouter(http=app, websocket=app)
+
+
+def layers() -> list[Callable[[Any, Any, Any], Awaitable[None]]]:
+    app = Application()
+    configured: list[Middleware] = [Middleware(LintMiddleware, strict=True), Middleware(GZipMiddleware, minimum_size=9)]
+    return [
+        stack(app),
+        stack(app, Middleware(LintMiddleware, strict=True)),
+        stack(app, *configured, StarletteMiddleware(Layer, size=500)),
+        stack(ProtocolRouter(http=app), Middleware(Layer)),
+        Layer(LintMiddleware(Layer(ProtocolRouter(http=LintMiddleware(app, strict=True))), strict=False)),
+    ]
+
+
+class Router(ProtocolRouter):
+    """What existing projects do with ``ProtocolTypeRouter``: subclass it, and read what it holds."""
+
+    def __init__(self, chat: ASGI3Application) -> None:
+        super().__init__({"http": Application()}, websocket=chat)
+        self.chat = chat
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await super().__call__(scope, receive, send)
+
+
+def attributes() -> list[object]:
+    router = Router(in_asgirefs_types)
+    http: Callable[[Any, Any, Any], Awaitable[None]] = router.application_mapping["http"]
+    linted = LintMiddleware(http)
+    inner: Callable[[Any, Any, Any], Awaitable[None]] = linted.app
+    return [router.chat, sorted(router.application_mapping), inner is http]
+
+
+def borders() -> list[object]:
+    """Each class is an application in everybody's types, where an application is expected."""
+    in_asgirefs: ASGI3Application = ProtocolRouter(http=Application())
+    in_starlettes: StarletteApplication = ProtocolRouter(http=in_asgirefs)
+    in_litestars: LitestarApplication = ProtocolRouter(http=in_starlettes)
+    linted: list[ASGI3Application | StarletteApplication | LitestarApplication] = [LintMiddleware(in_litestars)]
+    layered: ASGI3Application = stack(in_asgirefs, Middleware(LintMiddleware))
+    return [
+        *linted,
+        layered,
+        Starlette(routes=[Mount("/", app=ProtocolRouter(http=in_starlettes))]),
+        Litestar([asgi("/", is_mount=True, copy_scope=True)(ProtocolRouter(http=in_litestars))], logging_config=None),
+        AllowedHostsOriginValidator(ProtocolRouter(websocket=in_asgirefs_types)),
+    ]
+
+
+def errors() -> list[tuple[str, str]]:
+    try:
+        ProtocolRouter()
+    except ConfigurationError as error:
+        return [(problem.parameter, problem.remedy) for problem in error.problems]
+    return []
+
+
+def lint_errors(error: LintError) -> tuple[str, str, str]:
+    return error.side, error.rule, error.section
+
+
+def serve() -> None:
+    """Not called: it would serve."""
+    uvicorn.run(django())
+    uvicorn.run(LintMiddleware(Application(), strict=True), host="127.0.0.1", port=8000)
+    uvicorn.run(stack(Application(), Middleware(LintMiddleware)))
+    uvicorn.Server(uvicorn.Config(ProtocolRouter(http=Application()))).run()
