@@ -12,21 +12,29 @@ Spec: ASGI Lifespan Protocol 2.0.
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any
+import inspect
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 
-from .._asgi import application_problem, call_with_copy
+from .._asgi import application_problem
+from .participant import Participant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from anyio.abc import TaskGroup
 
-    from .._asgi import ASGIApp, Message, Receive, Scope, Send
+    from .._asgi import ASGIApp, Receive, Scope, Send
 
-_logger = logging.getLogger("middleware")
+
+class _Application(NamedTuple):
+    """A distinct application: what the router calls it, and the wrappers through which it can be reached."""
+
+    itself: Any
+    names: list[str]
+    ways: list[ASGIApp]
 
 
 class Lifespan:
@@ -34,170 +42,116 @@ class Lifespan:
 
     Args:
         apps: The applications by the name that the router gives them, in the order in which they start. An
-            application that stands there twice, wrapped or not, is started once, through the first of the two.
+            application that stands there twice, wrapped or not, is started once, through the first wrapper that
+            lets a lifespan through.
 
     Attributes:
-        states: By name, what the application left in its ``state`` at start-up.
+        running: The applications by name, for each thread (and so each event loop) that runs a lifespan now.
     """
 
-    __slots__ = ("_distinct", "states")
+    __slots__ = ("_applications", "running")
 
     def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
-        distinct: dict[int, tuple[list[str], ASGIApp]] = {}
+        self._applications: list[_Application] = []
         for name, app in apps.items():
-            names, _ = distinct.setdefault(id(_innermost(app)), ([], app))
-            names.append(name)
-        self._distinct = [*distinct.values()]
-        self.states: dict[str, dict[str, Any]] = {}
+            itself = _innermost(app)
+            known = next((one for one in self._applications if _same(one.itself, itself)), None)
+            if known is None:
+                self._applications.append(_Application(itself, [name], [app]))
+                continue
+            known.names.append(name)
+            if not any(_same(way, app) for way in known.ways):
+                known.ways.append(app)
+        self.running: dict[int, dict[str, Participant]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        failure = None
+        failure: BaseException | None = None
         async with anyio.create_task_group() as tasks:
             try:
                 await self._serve(tasks, scope, receive, send)
-            except Exception as error:  # raised below: the task group would wrap it in an ExceptionGroup
-                failure = error
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                failure = error  # raised below: the task group would wrap it in an ExceptionGroup
+            finally:
+                self.running.pop(get_ident(), None)
             tasks.cancel_scope.cancel()  # an application need not return after its last answer
-        if failure is not None:
-            raise failure
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # its traceback holds this frame: a garbage cycle
 
     async def _serve(self, tasks: TaskGroup, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
-        running: list[_Participant] = []
-        for names, app in self._distinct:
-            participant = _Participant(names, app, scope)
-            tasks.start_soon(participant.run)
-            await participant.answered.wait()
-            if participant.started:
-                running.append(participant)
-                self.states.update(dict.fromkeys(names, participant.state))
-            elif participant.failure is not None:
-                failures = [participant.failure, *await _stop(running)]
-                await send({"type": "lifespan.startup.failed", "message": "; ".join(failures)})
-                return
-        await send({"type": "lifespan.startup.complete"})
-
-        await receive()  # lifespan.shutdown
-        failures = await _stop(running)
+        participants: list[Participant] = []
+        event, failures = "startup", await self._start(tasks, scope, participants)
+        if not failures:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()  # lifespan.shutdown
+            event = "shutdown"
+        failures += await _stop(participants)
         if failures:
-            await send({"type": "lifespan.shutdown.failed", "message": "; ".join(failures)})
+            await send({"type": f"lifespan.{event}.failed", "message": "; ".join(failures)})
         else:
             await send({"type": "lifespan.shutdown.complete"})
+        for participant in participants:
+            if participant.fatal is not None:
+                raise participant.fatal
+
+    async def _start(self, tasks: TaskGroup, scope: Scope, participants: list[Participant]) -> list[str]:
+        """Start one application after the other, until one fails: its failure is returned."""
+        running = self.running[get_ident()] = {}
+        for application in self._applications:
+            for way in application.ways:
+                participant = Participant(application.names, way, scope)
+                participants.append(participant)
+                running.update(dict.fromkeys(application.names, participant))
+                tasks.start_soon(participant.run)
+                await participant.answered.wait()
+                if participant.started:
+                    break
+                if participant.failure is not None:
+                    return [participant.failure]
+        return []
+
+    def share_state(self, name: str, scope: Scope) -> None:
+        """Put what the application ``name`` has left in its state into the state of a request, in place.
+
+        Servers give each request a dict of its own, a shallow copy of the lifespan's, that middleware further out
+        writes to and reads from: what stands there already wins.
+        """
+        participant = self.running.get(get_ident(), {}).get(name)
+        if participant is None or not participant.started or not participant.state:
+            return
+        received = scope.get("state")
+        if received is None:
+            received = scope["state"] = {}
+        for key, value in participant.state.items():
+            received.setdefault(key, value)
 
 
-class _Participant:
-    """One application in its task: a server to the application, an application to the router."""
-
-    __slots__ = (
-        "_app",
-        "_asked",
-        "_level",
-        "_name",
-        "_scope",
-        "_shutdown",
-        "answered",
-        "ended",
-        "failure",
-        "started",
-        "state",
-    )
-
-    def __init__(self, names: Sequence[str], app: ASGIApp, scope: Scope) -> None:
-        self._name = names[0]
-        # Who writes an application for websockets alone does not expect another protocol: its failure is no news.
-        self._level = logging.DEBUG if [*names] == ["websocket"] else logging.WARNING
-        self._app = app
-        self._scope = scope
-        self._asked = 0
-        self._shutdown = anyio.Event()
-        self.state: dict[str, Any] = {**(scope.get("state") or {})}
-        self.started = False
-        self.failure: str | None = None
-        self.answered = anyio.Event()
-        self.ended = anyio.Event()
-
-    async def run(self) -> None:
-        try:
-            await call_with_copy(self._app, self._scope, self._next_event, self._answer, [("state", self.state)])
-        except Exception as error:
-            self._explain(error)
-        finally:
-            self.answered.set()
-            self.ended.set()
-
-    async def stop(self) -> None:
-        self._shutdown.set()
-        await self.ended.wait()
-
-    async def _next_event(self) -> Message:
-        self._asked += 1
-        if self._asked == 1:
-            return {"type": "lifespan.startup"}
-        self.answered.set()  # who asks for more without an answer does not know the protocol
-        await self._shutdown.wait()
-        if self._asked > 2:
-            await anyio.sleep_forever()
-        return {"type": "lifespan.shutdown"}
-
-    async def _answer(self, message: Message) -> None:
-        match message["type"]:
-            case "lifespan.startup.complete":
-                self.started = True
-                self.answered.set()
-            case "lifespan.startup.failed":
-                self._fail(message.get("message", ""))
-                self.answered.set()
-            case "lifespan.shutdown.complete":
-                self.ended.set()
-            case "lifespan.shutdown.failed":
-                self._fail(message.get("message", ""))
-                self.ended.set()
-            case other:
-                raise _NoLifespan(f"{other!r} is no answer to a lifespan event")
-
-    def _explain(self, error: Exception) -> None:
-        if self.failure is not None or isinstance(error, _NoLifespan):
-            return  # frameworks raise what they have just reported
-        if self.started:
-            _logger.error("the application %s failed in its lifespan", self._name, exc_info=error)
-            self._fail(repr(error))
-        elif self._asked:
-            # Still "does not support lifespan" to the spec, but every server loses this traceback.
-            text = "the application %s runs without lifespan, its start-up raised"
-            _logger.log(self._level, text, self._name, exc_info=error)
-
-    def _fail(self, message: str) -> None:
-        self.failure = f"{self._name}: {message}"
-
-
-class _NoLifespan(Exception):
-    """The application answers a lifespan event in another protocol: it looks at messages, not at the scope."""
-
-
-async def _stop(running: Sequence[_Participant]) -> list[str]:
-    for participant in reversed(running):
+async def _stop(participants: Sequence[Participant]) -> list[str]:
+    """Stop those that have started, the last one first; return their failures."""
+    started = [participant for participant in reversed(participants) if participant.started]
+    for participant in started:
         await participant.stop()
-    return [participant.failure for participant in reversed(running) if participant.failure is not None]
-
-
-def share_state(state: Mapping[str, Any], scope: Scope) -> None:
-    """Put what an application left in its lifespan's state into the state of a request, in place.
-
-    Servers give each request a dict of its own, a shallow copy of the lifespan's, that middleware further out writes
-    to and reads from: what stands there already wins.
-    """
-    received = scope.get("state")
-    if received is None:
-        received = scope["state"] = {}
-    for key, value in state.items():
-        received.setdefault(key, value)
+    return [participant.failure for participant in started if participant.failure is not None]
 
 
 def _innermost(app: Any) -> Any:
     """The application that is wrapped: Starlette's and our classes keep it as ``app``, Channels' as ``inner``."""
     seen = [app]
     while True:
-        inner = getattr(app, "app", None) or getattr(app, "inner", None)
-        if application_problem("app", inner) or any(inner is one for one in seen):
+        inner = _kept(app, "app") or _kept(app, "inner")
+        if inner is None or application_problem("app", inner[0]) or any(inner[0] is one for one in seen):
             return app
-        seen.append(app := inner)
+        seen.append(app := inner[0])
+
+
+def _kept(app: Any, name: str) -> tuple[Any] | None:
+    """What the object itself keeps under ``name``; methods, properties and made-up attributes are not kept."""
+    own = name in getattr(app, "__dict__", ()) or inspect.ismemberdescriptor(inspect.getattr_static(app, name, None))
+    return (getattr(app, name),) if own and hasattr(app, name) else None
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (inspect.ismethod(one) and inspect.ismethod(other) and one == other)

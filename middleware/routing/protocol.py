@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from .._asgi import application_problem, is_get_response
 from .._errors import Problem, refuse
 from .applications import load_application
-from .lifespan import Lifespan, share_state
+from .lifespan import Lifespan
 
 if TYPE_CHECKING:
     from .._asgi import ASGIApp, Receive, Scope, Send
 
-_MISTYPED = {"ws": "websocket", "wss": "websocket", "websockets": "websocket", "https": "http"}
+_MISTYPED = {"ws": "websocket", "wss": "websocket", "websockets": "websocket", "https": "http", "web": "http"}
 
 
 class ProtocolRouter:
@@ -51,7 +51,7 @@ class ProtocolRouter:
             or nothing is given.
     """
 
-    __slots__ = ("_default", "_states", "application_mapping")
+    __slots__ = ("_default", "_lifespan", "_running", "application_mapping")
 
     def __init__(
         self,
@@ -79,10 +79,10 @@ class ProtocolRouter:
         apps = {name: load_application(parameter, app, problems) for parameter, name, app in given}
         refuse("ProtocolRouter", problems)
 
-        lifespans = Lifespan({name: app for name, app in apps.items() if name != "lifespan"})
-        self._states = lifespans.states
+        self._lifespan = Lifespan({name: app for name, app in apps.items() if name != "lifespan"})
+        self._running = self._lifespan.running
         self._default = apps.pop("default", None)
-        self.application_mapping: dict[str, ASGIApp] = {"lifespan": lifespans, **apps}
+        self.application_mapping: dict[str, ASGIApp] = {"lifespan": self._lifespan, **apps}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -92,8 +92,8 @@ class ProtocolRouter:
             if self._default is None:
                 return await _turn_away(scope, receive, send, self.application_mapping)
             name, app = "default", self._default
-        if self._states:
-            share_state(self._states.get(name, {}), scope)
+        if self._running:
+            self._lifespan.share_state(name, scope)
         return await app(scope, receive, send)
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import logging
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import AsyncMock, MagicMock
 
 import anyio
 import pytest
+import sniffio
 
 from middleware import ProtocolRouter
 from middleware.lint import LintMiddleware
@@ -67,11 +74,39 @@ async def django(scope: Any, receive: Any, send: Any) -> None:
     await send(BODY)
 
 
-async def run(router: Any, *, scope: Any = None, events: tuple[Message, ...] = (STARTUP, SHUTDOWN)) -> list[Message]:
+async def run(
+    router: Any, *, scope: Any = None, events: tuple[Message, ...] = (STARTUP, SHUTDOWN), lint: bool = True
+) -> list[Message]:
     client = Client(*events)
+    app = LintMiddleware(router, strict=True) if lint else router
     with anyio.fail_after(5):
-        await LintMiddleware(router, strict=True)(scope or lifespan_scope(), client.receive, client.send)
+        await app(lifespan_scope() if scope is None else scope, client.receive, client.send)
     return client.sent
+
+
+@asynccontextmanager
+async def serving(router: Any, scope: Any = None) -> AsyncIterator[None]:
+    """What happens inside happens while the server runs ``router``."""
+    started, ending = anyio.Event(), anyio.Event()
+
+    class Server(Client):
+        async def receive(self) -> Message:
+            if self.received:
+                await ending.wait()
+            return await super().receive()
+
+        async def send(self, message: Message) -> None:
+            await super().send(message)
+            started.set()
+
+    server = Server(STARTUP, SHUTDOWN)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(LintMiddleware(router, strict=True), scope or lifespan_scope(), server.receive, server.send)
+        with anyio.fail_after(5):
+            await started.wait()
+        yield
+        ending.set()
+    assert types(server.sent) == [STARTED, STOPPED]
 
 
 def types(sent: list[Message]) -> list[str]:
@@ -148,8 +183,15 @@ async def test_an_application_for_websockets_alone_that_expects_no_lifespan_is_n
 ) -> None:
     assert types(await run(ProtocolRouter(http=django, websocket=reads_the_path))) == [STARTED, STOPPED]
     assert not [record for record in caplog.records if record.levelno >= logging.INFO]
-    await run(ProtocolRouter(http=reads_the_path))
-    assert [record.levelno for record in caplog.records if record.levelno >= logging.INFO] == [logging.WARNING]
+
+    async def without_redis(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise ConnectionError("no redis")
+
+    for told in (ProtocolRouter(http=reads_the_path), ProtocolRouter(websocket=without_redis)):
+        caplog.clear()
+        await run(told)
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
 async def test_a_start_that_raises_is_told_with_its_name_and_traceback(caplog: pytest.LogCaptureFixture) -> None:
@@ -213,11 +255,11 @@ async def test_an_application_that_is_listed_twice_wrapped_or_not_is_started_onc
     log: list[str] = []
     site = App("site", log, state={"db": 1})
     router = ProtocolRouter(http=Wrapper(Wrapper(site), attribute), websocket=site, default=site)
-    await run(router)
+    async with serving(router):
+        for scope in (http_scope(), websocket_scope(), {"type": "other", "state": {}}):
+            await call(router, scope)
+            assert site.seen == {"db": 1}
     assert log == ["site startup", "site shutdown"]
-    for scope in (http_scope(), websocket_scope(), {"type": "other", "state": {}}):
-        await call(router, scope)
-        assert site.seen == {"db": 1}
 
 
 async def test_a_wrapper_that_holds_itself_or_something_else_as_app_is_no_trap() -> None:
@@ -234,32 +276,31 @@ async def test_state_is_each_applications_own() -> None:
     websocket = App("websocket", log, state={"db": "websocket's"})
     router = ProtocolRouter(http=http, websocket=websocket)
     scope = lifespan_scope(state={"outer": True})
-    await run(router, scope=scope)
-    assert scope["state"] == {"outer": True}
-
-    await call(router, http_scope(state={"outer": True}))
-    await call(router, websocket_scope(state={"outer": True}))
+    async with serving(router, scope):
+        assert scope["state"] == {"outer": True}
+        await call(router, http_scope(state={"outer": True}))
+        await call(router, websocket_scope(state={"outer": True}))
     assert http.seen == {"outer": True, "db": "http's", "only": 1}
     assert websocket.seen == {"outer": True, "db": "websocket's"}
 
 
 async def test_state_is_merged_into_the_dict_of_the_request_in_place_and_what_stands_there_wins() -> None:
     router = ProtocolRouter(http=App("http", [], state={"db": 1, "user": None}))
-    await run(router)
     state = {"user": "ann"}
     scope = http_scope(state=state)
-    await call(router, scope)
+    async with serving(router):
+        await call(router, scope)
     assert scope["state"] is state
     assert state == {"user": "ann", "db": 1}
 
 
 async def test_two_requests_do_not_share_what_they_write_into_the_state() -> None:
     router = ProtocolRouter(http=App("http", [], state={"db": 1}))
-    await run(router)
     first, second = http_scope(), http_scope()
-    await call(router, first)
-    first["state"]["user"] = "ann"
-    await call(router, second)
+    async with serving(router):
+        await call(router, first)
+        first["state"]["user"] = "ann"
+        await call(router, second)
     assert second["state"] == {"db": 1}
 
 
@@ -267,15 +308,67 @@ async def test_two_requests_do_not_share_what_they_write_into_the_state() -> Non
 async def test_state_works_where_the_server_keeps_none(state: Any) -> None:
     app = App("http", [], state={"db": 1})
     router = ProtocolRouter(http=app)
-    await run(router, scope={"type": "lifespan", "asgi": {"version": "3.0"}})
-    await call(router, http_scope(state=state))
+    async with serving(router, {"type": "lifespan", "asgi": {"version": "3.0"}}):
+        await call(router, http_scope(state=state))
     assert app.seen == {"db": 1}
 
 
-async def test_without_a_lifespan_the_scope_stays_as_it_is() -> None:
-    scope = http_scope(state=...)
-    await call(ProtocolRouter(http=App("http", [], state={"db": 1})), scope)
-    assert "state" not in scope
+async def test_without_a_running_lifespan_the_scope_stays_as_it_is() -> None:
+    router = ProtocolRouter(http=App("http", [], state={"db": 1}))
+    for _ in range(2):
+        scope = http_scope(state=...)
+        await call(router, scope)
+        assert "state" not in scope
+        await run(router)  # what it left is closed by now
+
+
+async def test_an_application_that_left_nothing_finds_the_scope_as_it_is() -> None:
+    router = ProtocolRouter(http=django, websocket=App("websocket", []))
+    async with serving(router):
+        for scope in (http_scope(state=...), websocket_scope(state=...)):
+            await call(router, scope)
+            assert "state" not in scope
+
+
+async def test_what_an_application_adds_to_the_lifespan_scope_the_next_one_does_not_see() -> None:
+    seen = []
+
+    async def first(scope: Any, receive: Any, send: Any) -> None:
+        scope["app"] = "first"
+        scope["state"]["secret"] = 1
+        raise ValueError
+
+    async def second(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(dict(scope))
+
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
+    await run(ProtocolRouter(http=first, websocket=second), scope=scope)
+    assert seen == [{"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}]
+    assert scope == {"type": "lifespan", "asgi": {"version": "3.0"}}
+
+
+def test_two_servers_in_two_threads_each_have_their_own_state() -> None:
+    app = App("http", [], state={})
+    router = ProtocolRouter(http=app)
+    both_run = threading.Barrier(2, timeout=5)
+    seen = {}
+
+    async def main(name: str) -> None:
+        app.state = {"pool": name}
+        async with serving(router):
+            await anyio.to_thread.run_sync(both_run.wait)
+            scope = http_scope()
+            await call(router, scope)
+            seen[name] = scope["state"]
+            await anyio.to_thread.run_sync(both_run.wait)
+
+    threads = [threading.Thread(target=anyio.run, args=(main, name)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join(10)
+    assert seen == {"one": {"pool": "one"}, "two": {"pool": "two"}}
 
 
 async def test_an_application_given_as_lifespan_is_the_only_one_that_takes_part() -> None:
@@ -352,6 +445,164 @@ async def test_a_failure_of_the_server_comes_out_as_it_is(broken: str) -> None:
     with pytest.raises(OSError) as caught:
         await ProtocolRouter(http=App("http", []))(lifespan_scope(), server.receive, server.send)
     assert caught.value is failure
+
+
+@pytest.mark.parametrize("when", ["startup", "serving", "shutdown"])
+async def test_a_task_that_an_application_cancels_and_awaits_ends_that_application_only(when: str) -> None:
+    async def interrupted(scope: Any, receive: Any, send: Any) -> None:
+        for event in ("startup", "serving", "shutdown"):
+            if event != "serving":
+                await receive()
+            if event == when:
+                raise anyio.get_cancelled_exc_class()() if anyio_is_asyncio() else LookupError("not on trio")
+            if event != "serving":
+                await send({"type": f"lifespan.{event}.complete"})
+
+    log: list[str] = []
+    sent = await run(ProtocolRouter(http=App("http", log), websocket=interrupted), lint=False)
+    if anyio_is_asyncio():
+        event = "startup" if when == "startup" else "shutdown"
+        assert sent[-1] == {"type": f"lifespan.{event}.failed", "message": "websocket: CancelledError()"}
+    assert log == ["http startup", "http shutdown"]
+
+
+def anyio_is_asyncio() -> bool:
+    return sniffio.current_async_library() == "asyncio"
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("error", [SystemExit("no database"), KeyboardInterrupt()], ids=repr)
+async def test_an_exception_that_ends_the_process_stops_the_others_first(error: BaseException, told: bool) -> None:
+    async def exits(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if told:
+            await send({"type": "lifespan.startup.failed", "message": "no database"})
+        raise error
+
+    log: list[str] = []
+    client = Client(STARTUP)
+    with pytest.raises(type(error)) as caught:
+        await ProtocolRouter(http=App("http", log), websocket=exits)(lifespan_scope(), client.receive, client.send)
+    assert caught.value is error
+    assert types(client.sent) == ["lifespan.startup.failed"]
+    assert "no database" in client.sent[0]["message"] or "KeyboardInterrupt" in client.sent[0]["message"]
+    assert log == ["http startup", "http shutdown"]
+
+
+async def test_an_application_whose_cleanup_fails_at_the_very_end_leaves_no_exception_group() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.sleep_forever)
+            try:
+                for event in ("startup", "shutdown"):
+                    await receive()
+                    await send({"type": f"lifespan.{event}.complete"})
+                await anyio.sleep_forever()
+            finally:
+                raise LookupError("cleanup")
+
+    assert types(await run(ProtocolRouter(http=app), lint=False)) == [STARTED, STOPPED]
+
+
+async def test_an_application_that_answers_late_is_stopped_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    log: list[str] = []
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        async with anyio.create_task_group() as tasks:
+
+            async def wait_for_shutdown() -> None:
+                log.append((await receive())["type"])
+                await send({"type": STOPPED})
+
+            tasks.start_soon(wait_for_shutdown)
+            await anyio.sleep(0.05)
+            await send({"type": STARTED})
+
+    router = ProtocolRouter(http=late)
+    async with serving(router):
+        await anyio.sleep(0.1)
+    assert log == ["lifespan.shutdown"]
+    assert not caplog.records
+
+
+async def test_a_failure_that_comes_too_late_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        with anyio.move_on_after(0.01):
+            await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    async with serving(ProtocolRouter(http=late)):
+        await anyio.sleep(0.1)
+    (record,) = caplog.records
+    assert (record.levelno, "http: no database" in record.getMessage()) == (logging.ERROR, True)
+
+
+async def test_a_wrapper_that_lets_no_lifespan_through_does_not_hide_the_application() -> None:
+    class WebSocketOnly(Wrapper):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] != "websocket":
+                raise ValueError("only websockets")
+            await super().__call__(scope, receive, send)
+
+    log: list[str] = []
+    site = App("site", log)
+    await run(ProtocolRouter({"websocket": WebSocketOnly(site, "inner"), "http": site}))
+    assert log == ["site startup", "site shutdown"]
+
+
+async def test_distinct_applications_are_never_taken_for_one() -> None:
+    class Framework(App):
+        async def app(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    log: list[str] = []
+    await run(ProtocolRouter(http=Framework("a", log), websocket=Framework("b", log), default=Framework("c", log)))
+    assert log[:3] == ["a startup", "b startup", "c startup"]
+
+
+async def test_one_method_of_one_object_is_one_application() -> None:
+    class Site(App):
+        async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+            await self(scope, receive, send)
+
+    log: list[str] = []
+    site = Site("site", log)
+    await run(ProtocolRouter(http=site.handle, websocket=site.handle))
+    assert log == ["site startup", "site shutdown"]
+
+
+def test_an_application_that_makes_up_its_attributes_can_be_wrapped() -> None:
+    class Failing(App):
+        @property
+        def app(self) -> Any:
+            raise RuntimeError
+
+    class Slotted:
+        __slots__ = ("app",)
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    ProtocolRouter(http=AsyncMock(), websocket=MagicMock(), default=Failing("x", []))
+    ProtocolRouter(http=Slotted())
+
+
+@pytest.mark.parametrize("broken", [True, False])
+async def test_a_lifespan_leaves_no_garbage_cycle(broken: bool) -> None:
+    router = ProtocolRouter(http=App("http", [], fails="startup failed" if broken else ""))
+    await run(router, lint=False, events=(STARTUP, SHUTDOWN))
+    gc.collect()
+    gc.disable()
+    try:
+        await run(router, lint=False, events=(STARTUP, SHUTDOWN))
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        ours = [one for one in gc.garbage if type(one).__module__.startswith("middleware")]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not ours
 
 
 async def test_nested_routers_are_one_participant_each() -> None:
