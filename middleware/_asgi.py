@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
-from asgiref.sync import AsyncToSync
+from asgiref.sync import AsyncToSync, SyncToAsync
 
 from ._errors import Problem
 
@@ -62,8 +62,8 @@ def application_problem(parameter: str, value: Any) -> Problem | None:
 
     if is_get_response(value):
         return problem(
-            "is Django's get_response: the class is listed in settings.MIDDLEWARE",
-            "wrap `application` in asgi.py, not in MIDDLEWARE",
+            "takes one argument, the request: it is Django's get_response or a view",
+            "wrap `application` in asgi.py, not in MIDDLEWARE; a view belongs into urls.py",
         )
     if value is None:
         return problem("is not an application", "did a function forget to return it? pass the ASGI application")
@@ -78,20 +78,21 @@ def application_problem(parameter: str, value: Any) -> Problem | None:
     if inspect.isclass(value):
         return _class_problem(parameter, value)
 
+    if inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value):
+        return problem("is a generator: it yields", "await send(...) instead")
     if _accepts(value, 3):
         return None
-    name = _name(value)
+    name = value.__name__ if isinstance(value, FunctionType) and value.__name__.isidentifier() else "..."
     if _accepts(value, 0):
         return problem("takes no argument: a factory, not an application", f"call it: {name}()")
     if _accepts(value, 1):
         return problem("takes one argument: an ASGI 2 application", _adapt_asgi2(name))
     if _accepts(value, 2):
-        if name == "WSGIHandler":
+        if type(value).__name__ == "WSGIHandler":
             return problem("is Django's WSGI application", "use django.core.asgi.get_asgi_application()")
         return problem("takes two arguments: a WSGI application", f"write asgiref.wsgi.WsgiToAsgi({name})")
     return problem(
-        f"cannot be called with (scope, receive, send), its signature is {inspect.signature(value)}",
-        "pass an ASGI application: async def app(scope, receive, send)",
+        "cannot be called with (scope, receive, send)", "pass an ASGI application: async def app(scope, receive, send)"
     )
 
 
@@ -102,12 +103,10 @@ def is_get_response(value: object) -> bool:
     """
     if isinstance(value, AsyncToSync):
         value = value.awaitable
-    if inspect.isclass(value) or not callable(value):
-        return False
-    try:
-        return [*inspect.signature(value).parameters] == ["request"]
-    except (TypeError, ValueError):
-        return False
+    if isinstance(value, SyncToAsync):
+        value = value.func
+    signature = None if inspect.isclass(value) else _signature(value)
+    return signature is not None and [*signature.parameters] == ["request"]
 
 
 def _class_problem(parameter: str, cls: type) -> Problem | None:
@@ -123,15 +122,23 @@ def _class_problem(parameter: str, cls: type) -> Problem | None:
 
 
 def _accepts(function: Any, arguments: int) -> bool:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
+    """Whether ``function`` can be called so; a signature that cannot be read is no reason to refuse it."""
+    signature = _signature(function)
+    if signature is None:
         return True
     try:
         signature.bind(*[None] * arguments)
     except TypeError:
         return False
     return True
+
+
+def _signature(function: Any) -> inspect.Signature | None:
+    try:
+        # Its own, not that of what it says it wraps: Channels' as_asgi() claims to be the consumer's class.
+        return inspect.signature(function, follow_wrapped=False)
+    except Exception:  # whatever an object's own attributes raise
+        return None
 
 
 def _adapt_asgi2(name: str) -> str:
@@ -141,7 +148,3 @@ def _adapt_asgi2(name: str) -> str:
 def _application_in(module: ModuleType) -> str:
     found = [name for name in ("application", "app") if callable(getattr(module, name, None))]
     return f": {module.__name__}.{found[0]}" if found else ""
-
-
-def _name(value: Any) -> str:
-    return str(getattr(value, "__name__", type(value).__name__))

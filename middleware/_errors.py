@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from reprlib import Repr
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,6 +19,18 @@ _logger = logging.getLogger("middleware")
 
 _repr = Repr()
 _repr.maxstring = _repr.maxother = 120
+
+
+def shown(value: object) -> str:
+    """``value`` for an error text: short, on one line, and by its name or type if it may hold secrets."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return _repr.repr(value)
+    if isinstance(value, ModuleType):
+        return f"<module {_repr.repr(value.__name__)}>"
+    if isinstance(value, type):
+        return f"<class {value.__qualname__}>"
+    name = value.__name__ if isinstance(value, FunctionType) else f"{type(value).__qualname__} object"
+    return f"<{name}>"
 
 
 class Problem(NamedTuple):
@@ -36,7 +49,7 @@ class Problem(NamedTuple):
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.parameter}={_repr.repr(self.value)} {self.reason}; {self.remedy}"
+        return f"{self.parameter}={shown(self.value)} {self.reason}; {self.remedy}"
 
 
 class ConfigurationError(ValueError):

@@ -34,13 +34,13 @@ def stack(app: ASGIApp, *middleware: Middleware) -> ASGIApp:
     refuse("stack", problems)
 
     for number, (cls, args, kwargs) in reversed([*enumerate(middleware, 1)]):
-        name = getattr(cls, "__qualname__", repr(cls))
+        name = getattr(cls, "__qualname__", type(cls).__qualname__)
         try:
             app = cls(app, *args, **kwargs)
         except Exception as error:
             error.add_note(f"while stack() constructed layer {number} of {len(middleware)} (1 is outermost): {name}")
             raise
-        refuse("stack", [application_problem(f"layer {number}, {name},", app)])
+        refuse("stack", [application_problem(f"layer {number} ({name})", app)])
     return app
 
 

@@ -486,6 +486,7 @@ def _bytecodes(app: Any, scope: Any) -> int:
         return trace
 
     call = app(scope, Client().receive, Client().send)
+    call.cr_frame.f_trace_opcodes = True  # CPython 3.12 reports opcodes only if this was set before settrace()
     before = sys.gettrace()
     sys.settrace(trace)
     try:

@@ -74,6 +74,22 @@ def inner(request: Any) -> Any: ...
 def four(scope: Any, receive: Any, send: Any, more: Any) -> Any: ...
 
 
+def get_request(request: Any) -> Any: ...
+
+
+def as_asgi(wrapped: Any) -> Any:
+    """As Channels' consumers and view adapters do: an application that says it is what it wraps."""
+
+    @functools.wraps(wrapped, updated=())
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    return app
+
+
+async def yields(scope: Any, receive: Any, send: Any) -> Any:
+    yield
+
+
 chat = types.ModuleType("chat.sockets")
 chat.app = app  # type: ignore[attr-defined]
 empty = types.ModuleType("chat.consumers")
@@ -91,9 +107,11 @@ empty = types.ModuleType("chat.consumers")
         Starlette(),
         HTTPEndpoint,  # a class whose instances are awaited
         AsyncMock(),
-        dict,  # builtins have no readable signature
-    ][:-1],
-    ids=repr,
+        max,  # a builtin without a readable signature
+        as_asgi(int),
+        as_asgi(get_request),
+    ],
+    ids=str,
 )
 def test_what_can_be_called_with_scope_receive_and_send_is_taken(value: Any) -> None:
     assert application_problem("app", value) is None
@@ -112,14 +130,16 @@ CASES = {
     "ASGI 2": (asgi2, "an ASGI 2 application", "write asgiref.compatibility.double_to_single_callable(asgi2)"),
     "factory": (create_app, "a factory", "call it: create_app()"),
     "WSGI": (wsgi, "a WSGI application", "write asgiref.wsgi.WsgiToAsgi(wsgi)"),
-    "WSGI object": (Flask(), "a WSGI application", "write asgiref.wsgi.WsgiToAsgi("),
+    "WSGI object": (Flask(), "a WSGI application", "write asgiref.wsgi.WsgiToAsgi(...)"),
+    "generator": (yields, "is a generator", "await send(...) instead"),
+    "lambda": (lambda: app, "a factory", "call it: ...()"),
     "Django's WSGI": (WSGIHandler(), "is Django's WSGI application", "use django.core.asgi.get_asgi_application()"),
-    "other signature": (four, "its signature is (scope", "pass an ASGI application"),
-    "get_response": (get_response, "is Django's get_response", MIDDLEWARE),
-    "async get_response": (aget_response, "is Django's get_response", MIDDLEWARE),
-    "wrapped get_response": (inner, "is Django's get_response", MIDDLEWARE),
-    "get_response under ASGI": (async_to_sync(aget_response), "is Django's get_response", MIDDLEWARE),
-    "get_response in a thread": (sync_to_async(get_response), "is Django's get_response", MIDDLEWARE),
+    "other signature": (four, "cannot be called with (scope, receive, send)", "pass an ASGI application"),
+    "get_response": (get_response, "Django's get_response", MIDDLEWARE),
+    "async get_response": (aget_response, "Django's get_response", MIDDLEWARE),
+    "wrapped get_response": (inner, "Django's get_response", MIDDLEWARE),
+    "get_response under ASGI": (async_to_sync(aget_response), "Django's get_response", MIDDLEWARE),
+    "get_response in a thread": (sync_to_async(get_response), "Django's get_response", MIDDLEWARE),
 }
 
 
@@ -146,7 +166,13 @@ def test_a_callable_whose_signature_cannot_be_read_is_taken_at_its_word() -> Non
     class Unreadable(Application):
         __signature__ = "none"
 
+    class Failing(Application):
+        @property
+        def __signature__(self) -> Any:
+            raise RuntimeError
+
     assert application_problem("app", Unreadable()) is None
+    assert application_problem("app", Failing()) is None
 
 
 async def test_the_copy_carries_the_changes_and_the_received_scope_does_not() -> None:

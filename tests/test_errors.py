@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 
-from middleware import ConfigurationError
+from middleware import ConfigurationError, Middleware
 from middleware._errors import Problem, refuse
 
 ONE = Problem("http", None, "is not an application", "pass one")
@@ -56,12 +56,22 @@ def test_a_long_or_hostile_value_is_shortened_and_escaped() -> None:
     assert "\x1b" not in text
 
 
-def test_a_value_whose_repr_fails_does_not_hide_the_error() -> None:
-    class Broken:
-        def __repr__(self) -> str:
-            raise RuntimeError
-
-    assert "is not an application" in str(Problem("http", Broken(), "is not an application", "pass one"))
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        (True, "True"),
+        ("a:b", "'a:b'"),
+        (int, "<class int>"),
+        (logging, "<module 'logging'>"),
+        (refuse, "<refuse>"),
+        ({"SECRET_KEY": "hunter2"}, "<dict object>"),
+        (Middleware(Problem, secret_key="hunter2"), "<Middleware object>"),  # type: ignore[arg-type]
+    ],
+)
+def test_only_plain_values_are_shown_the_others_by_name_or_type(value: object, text: str) -> None:
+    shown = str(Problem("http", value, "is wrong", "mend it"))
+    assert shown == f"http={text} is wrong; mend it"
 
 
 def test_the_error_survives_pickling_and_copying() -> None:

@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from .._asgi import ASGIApp, application_problem
-from .._errors import Problem
+from .._errors import Problem, shown
 
+_MISSING: Any = object()
 _FORM = "write 'module:attribute', e.g. 'chat.sockets:application'"
 
 
@@ -39,11 +40,12 @@ def _imported(parameter: str, path: str) -> tuple[Any, Problem | None]:
             parameter, path, f"names a module that does not exist: {error.name!r}", f"correct the path, or {_FORM}"
         )
     for name in attribute.split("."):
-        if not hasattr(found, name):
+        inner = getattr(found, name, _MISSING)
+        if inner is _MISSING:
             close = get_close_matches(name, dir(found), n=1)
             remedy = (
                 f"did you mean {close[0]!r}?" if close else "define it there, above the line that builds the router"
             )
-            return None, Problem(parameter, path, f"names what does not exist: {found!r} has no {name!r}", remedy)
-        found = getattr(found, name)
+            return None, Problem(parameter, path, f"names what does not exist: {shown(found)} has no {name!r}", remedy)
+        found = inner
     return found, None

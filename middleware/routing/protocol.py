@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._asgi import application_problem, is_get_response
-from .._errors import Problem, refuse
+from .._errors import Problem, refuse, shown
 from .applications import load_application
 from .lifespan import Lifespan
 
@@ -64,7 +64,7 @@ class ProtocolRouter:
     ) -> None:
         problems: list[Problem] = []
         listed = _listed(application_mapping, problems)
-        given = [(f"application_mapping[{name!r}]", name, app) for name, app in listed.items()]
+        given = [(f"application_mapping[{shown(name)}]", name, app) for name, app in listed.items()]
         keywords = {"http": http, "websocket": websocket, "default": default, "lifespan": lifespan}
         for name, app in keywords.items():
             if app is None:

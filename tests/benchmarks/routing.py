@@ -8,7 +8,7 @@ from typing import Any
 from channels.routing import ProtocolTypeRouter
 
 from middleware import ProtocolRouter
-from tests.asgi import BODY, SHUTDOWN, START, STARTUP, Client, http_scope, lifespan_scope, websocket_scope
+from tests.asgi import BODY, START, STARTUP, Client, http_scope, lifespan_scope, websocket_scope
 from tests.benchmarks.measure import nanoseconds, report
 
 CLIENTS = [
@@ -29,17 +29,22 @@ async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:
         scope["state"]["database"] = object()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await send({"type": "lifespan.shutdown.complete"})
         return
     await send(START)
     await send(BODY)
 
 
 def main() -> None:
+    asyncio.run(_measure())
+
+
+async def _measure() -> None:
     mapping = {"http": bare, "websocket": bare}
     started = ProtocolRouter(http=with_lifespan, websocket=with_lifespan)
-    client = Client(STARTUP, SHUTDOWN)
-    asyncio.run(started(lifespan_scope(), client.receive, client.send))
+    client = Client(STARTUP)
+    lifespan = asyncio.create_task(started(lifespan_scope(), client.receive, client.send))
+    while not client.sent:
+        await asyncio.sleep(0)
 
     for kind, make in (("http", http_scope), ("websocket", websocket_scope)):
         times = nanoseconds(
@@ -47,9 +52,10 @@ def main() -> None:
                 "bare": bare,
                 "Channels ProtocolTypeRouter": ProtocolTypeRouter(mapping),
                 "ProtocolRouter": ProtocolRouter(mapping),
-                "ProtocolRouter after a lifespan with state": started,
+                "ProtocolRouter with state from a lifespan": started,
             },
             lambda number, make=make: make(headers=CLIENTS[number % len(CLIENTS)]),
         )
         title = f"Protocol router: a {kind} scope"
         report(title, times, bare="bare", ours="ProtocolRouter", peer="Channels ProtocolTypeRouter")
+    lifespan.cancel()
