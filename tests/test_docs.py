@@ -286,7 +286,7 @@ ROUTER_MISTAKES: dict[str, list[Callable[[], Any]]] = {
         lambda: ProtocolRouter({"websockets": app}),
         lambda: ProtocolRouter({"WebSocket": app}),
     ],
-    "`https` or `HTTP` as a scope type": [
+    "`https`, `web` or `HTTP` as a scope type": [
         lambda: ProtocolRouter({"https": app}),
         lambda: ProtocolRouter({"HTTP": app}),
     ],
@@ -294,7 +294,7 @@ ROUTER_MISTAKES: dict[str, list[Callable[[], Any]]] = {
     '`"default"` in the mapping': [lambda: ProtocolRouter({"default": app})],
     "a scope type in the mapping and as a keyword": [lambda: ProtocolRouter({"http": app}, http=app)],
     "an application where the mapping belongs": [lambda: ProtocolRouter(app)],
-    "the class in Django's `settings.MIDDLEWARE`": [lambda: ProtocolRouter(get_response)],
+    "the class in Django's `settings.MIDDLEWARE`, or a view": [lambda: ProtocolRouter(get_response)],
 }
 STACK_MISTAKES: dict[str, list[Callable[[], Any]]] = {
     "`stack(app, LintMiddleware)`": [lambda: stack(app, LintMiddleware)],

@@ -43,9 +43,7 @@ def _imported(parameter: str, path: str) -> tuple[Any, Problem | None]:
         inner = getattr(found, name, _MISSING)
         if inner is _MISSING:
             close = get_close_matches(name, dir(found), n=1)
-            remedy = (
-                f"did you mean {close[0]!r}?" if close else "define it there, above the line that builds the router"
-            )
+            remedy = f"did you mean {close[0]!r}?" if close else "define it there, above where the router is made"
             return None, Problem(parameter, path, f"names what does not exist: {shown(found)} has no {name!r}", remedy)
         found = inner
     return found, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import anyio
 from channels.routing import ProtocolTypeRouter
 
 from middleware import ProtocolRouter
@@ -43,8 +44,7 @@ async def _measure() -> None:
     started = ProtocolRouter(http=with_lifespan, websocket=with_lifespan)
     client = Client(STARTUP)
     lifespan = asyncio.create_task(started(lifespan_scope(), client.receive, client.send))
-    while not client.sent:
-        await asyncio.sleep(0)
+    await anyio.wait_all_tasks_blocked()
 
     for kind, make in (("http", http_scope), ("websocket", websocket_scope)):
         times = nanoseconds(
