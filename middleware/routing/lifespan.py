@@ -65,37 +65,37 @@ class Lifespan:
         self.running: dict[int, dict[str, Participant]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        failure: BaseException | None = None
+        await receive()  # lifespan.startup
+        participants: list[Participant] = []
+        error: BaseException | None = None
+        event, failures = "startup", []
         async with anyio.create_task_group() as tasks:
             try:
-                await self._serve(tasks, scope, receive, send)
-            except (Exception, SystemExit, KeyboardInterrupt) as error:
-                failure = error  # raised below: the task group would wrap it in an ExceptionGroup
+                failures = await self._start(tasks, scope, participants)
+                if not failures:
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()  # lifespan.shutdown
+                    event = "shutdown"
+                failures += await _stop(participants)
+            except Exception as server_error:
+                error = server_error  # raised below: the task group would wrap it in an ExceptionGroup
             finally:
                 self.running.pop(get_ident(), None)
             tasks.cancel_scope.cancel()  # an application need not return after its last answer
-        try:
-            if failure is not None:
-                raise failure
-        finally:
-            del failure  # its traceback holds this frame: a garbage cycle
 
-    async def _serve(self, tasks: TaskGroup, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()  # lifespan.startup
-        participants: list[Participant] = []
-        event, failures = "startup", await self._start(tasks, scope, participants)
-        if not failures:
-            await send({"type": "lifespan.startup.complete"})
-            await receive()  # lifespan.shutdown
-            event = "shutdown"
-        failures += await _stop(participants)
-        if failures:
-            await send({"type": f"lifespan.{event}.failed", "message": "; ".join(failures)})
-        else:
-            await send({"type": "lifespan.shutdown.complete"})
-        for participant in participants:
-            if participant.fatal is not None:
-                raise participant.fatal
+        # The last word comes when every task has ended: a server that has heard it cancels what is left.
+        try:
+            if error is not None:
+                raise error
+            if failures:
+                await send({"type": f"lifespan.{event}.failed", "message": "; ".join(failures)})
+            else:
+                await send({"type": "lifespan.shutdown.complete"})
+            for participant in participants:
+                if participant.fatal is not None:
+                    raise participant.fatal
+        finally:
+            del error, participants  # an exception that is raised holds this frame: a garbage cycle
 
     async def _start(self, tasks: TaskGroup, scope: Scope, participants: list[Participant]) -> list[str]:
         """Start one application after the other, until one fails: its failure is returned."""
