@@ -20,7 +20,7 @@ from .applications import load_application
 from .lifespan import Lifespan
 
 if TYPE_CHECKING:
-    from .._asgi import ASGIApp, Receive, Scope, Send
+    from .._asgi import ASGIApp
 
 _MISTYPED = {"ws": "websocket", "wss": "websocket", "websockets": "websocket", "https": "http", "web": "http"}
 
@@ -81,16 +81,14 @@ class ProtocolRouter:
 
         self._lifespan = Lifespan({name: app for name, app in apps.items() if name != "lifespan"})
         self._running = self._lifespan.running
-        self._default = apps.pop("default", None)
         self.application_mapping: dict[str, ASGIApp] = {"lifespan": self._lifespan, **apps}
+        self._default = self.application_mapping.pop("default", None) or turning_away(self.application_mapping)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             name = scope["type"]
             app = self.application_mapping[name]
         except (KeyError, TypeError):
-            if self._default is None:
-                return await _turn_away(scope, receive, send, self.application_mapping)
             name, app = "default", self._default
         if self._running:
             self._lifespan.share_state(name, scope)
@@ -102,12 +100,13 @@ def _listed(application_mapping: object, problems: list[Problem]) -> dict[str, A
     if application_mapping is None:
         return {}
     if not isinstance(application_mapping, Mapping):
-        problem = is_get_response(application_mapping) and application_problem(
-            "application_mapping", application_mapping
-        )
-        remedy = "write ProtocolRouter(http=...) or ProtocolRouter({'http': ...})"
+        parameter = "application_mapping"
         reason = "is not a mapping of scope types to applications"
-        problems.append(problem or Problem("application_mapping", application_mapping, reason, remedy))
+        remedy = "write ProtocolRouter(http=...) or ProtocolRouter({'http': ...})"
+        in_settings = (
+            application_problem(parameter, application_mapping) if is_get_response(application_mapping) else None
+        )
+        problems.append(in_settings or Problem(parameter, application_mapping, reason, remedy))
         return {}
     listed = {}
     for name, app in application_mapping.items():
@@ -131,22 +130,25 @@ def _name_problem(name: object) -> tuple[str, str]:
     return "", ""
 
 
-async def _turn_away(scope: Scope, receive: Receive, send: Send, known: Iterable[str]) -> None:
-    """Refuse a connection for which there is no application, as its protocol does that."""
-    protocol = scope.get("type")
-    if protocol == "http":
-        body = b"Not Found"
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": 404, "headers": headers})
-        # RFC 9110 §9.3.2: the headers of GET, without its content.
-        await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else body})
-    elif protocol == "websocket":
-        # Closed, not answered 404 by the denial extension: uvicorn logs an ERROR for each denial, daphne has none.
-        message = await receive()
-        if message["type"] == "websocket.connect":
-            await send({"type": "websocket.close", "code": 1000})
-    else:
-        names = ", ".join(map(repr, sorted(known)))
-        raise ValueError(
-            f"no application for scope type {protocol!r}, only for {names}; add it to ProtocolRouter or give a default"
-        )
+def turning_away(known: Iterable[str]) -> ASGIApp:
+    """An application that refuses every connection as its protocol does that; ``known`` are the types with another."""
+
+    async def turn_away(scope: Any, receive: Any, send: Any) -> None:
+        protocol = scope.get("type")
+        if protocol == "http":
+            body = b"Not Found"
+            headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+            await send({"type": "http.response.start", "status": 404, "headers": headers})
+            # RFC 9110 §9.3.2: the headers of GET, without its content.
+            await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else body})
+        elif protocol == "websocket":
+            # Closed, not denied with a 404: uvicorn logs an ERROR for each denial, and daphne knows none.
+            message = await receive()
+            if message["type"] == "websocket.connect":
+                await send({"type": "websocket.close", "code": 1000})
+        else:
+            types = ", ".join(map(repr, sorted(known)))
+            remedy = "add it to ProtocolRouter or give a default"
+            raise ValueError(f"no application for scope type {protocol!r}, only for {types}; {remedy}")
+
+    return turn_away

@@ -100,6 +100,7 @@ async def test_any_other_unlisted_type_is_refused_by_an_error_that_names_the_kno
     with pytest.raises(ValueError, match="'http', 'lifespan', 'websocket'") as caught:
         await call(ProtocolRouter(http=app, websocket=app), scope)
     assert repr(scope.get("type")) in str(caught.value)
+    assert caught.value.__context__ is None  # one traceback, not that of a failed look-up as well
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket", "webtransport"])
