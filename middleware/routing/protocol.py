@@ -82,7 +82,7 @@ class ProtocolRouter:
         self._lifespan = Lifespan({name: app for name, app in apps.items() if name != "lifespan"})
         self._running = self._lifespan.running
         self.application_mapping: dict[str, ASGIApp] = {"lifespan": self._lifespan, **apps}
-        self._default = self.application_mapping.pop("default", None) or turning_away(self.application_mapping)
+        self._default = self.application_mapping.pop("default", turning_away(self.application_mapping))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
