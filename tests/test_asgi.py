@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 import types
 from typing import Any
 from unittest.mock import AsyncMock
@@ -231,3 +233,25 @@ async def test_the_trail_leads_to_the_newest_copy_while_the_application_runs() -
     trail.clear()
     await call(layer, scope)  # an emptied trail stays empty
     assert trail == []
+
+
+LISTED = """
+import django
+from django.conf import settings
+settings.configure(MIDDLEWARE=["django.middleware.common.CommonMiddleware", {name!r}], SECRET_KEY="x", ROOT_URLCONF="x")
+from django.core.{protocol} import get_{protocol}_application
+get_{protocol}_application()
+"""
+
+
+@pytest.mark.parametrize("protocol", ["asgi", "wsgi"])
+@pytest.mark.parametrize("name", ["middleware.ProtocolRouter", "middleware.stack", "middleware.lint.LintMiddleware"])
+def test_listed_in_djangos_middleware_setting_it_stops_django_and_says_where_it_belongs(
+    name: str, protocol: str
+) -> None:
+    program = LISTED.format(name=name, protocol=protocol)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("middleware.ConfigurationError: ")
+    assert MIDDLEWARE in last
