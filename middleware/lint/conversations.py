@@ -164,13 +164,14 @@ class HTTP:
 class WebSocket:
     """One websocket: a handshake that is accepted, closed or denied, then data until either side closes."""
 
-    __slots__ = ("_asked", "_denial", "_gone", "_phase", "_scope")
+    __slots__ = ("_accepted", "_asked", "_denial", "_gone", "_phase", "_scope")
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
         self._scope = scope
         # Frameworks close a handshake without having received websocket.connect; no server minds.
         self._phase: Literal["handshake", "open", "denied", "closed"] = "handshake"
         self._asked = False
+        self._accepted = False
         self._gone = False
         self._denial = Response("GET")
 
@@ -178,12 +179,12 @@ class WebSocket:
         yield from message_faults("server", message, self._scope)
         kind = _type_of(message)
         if kind == "websocket.connect":
-            if self._asked:
-                yield fault("server", "handshake-order", "websocket.connect a second time")
+            if self._asked or self._gone:
+                yield fault("server", "handshake-order", "websocket.connect a second time or after the end")
             self._asked = True
         elif kind == "websocket.receive":
             # After the application's close, what was under way may still arrive.
-            if self._phase in ("handshake", "denied") or self._gone:
+            if not self._accepted or self._gone:
                 yield fault("server", "handshake-order", "websocket.receive outside an accepted connection")
             yield from _data_faults("server", message)
         elif kind == "websocket.disconnect":
@@ -196,6 +197,7 @@ class WebSocket:
                 yield from self._expect(message, "handshake")
                 yield from self._accept_faults(message)
                 self._phase = "open"
+                self._accepted = True
             case "websocket.send":
                 yield from self._expect(message, "open")
                 yield from _data_faults("application", message)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from middleware import ConfigurationError, ProtocolRouter
 
@@ -120,3 +122,11 @@ def test_an_error_inside_the_users_module_goes_through_with_its_own_traceback(
         ProtocolRouter(websocket="broken:application")
     assert not isinstance(caught.value, ConfigurationError)
     assert any(entry.path.name == "broken.py" for entry in caught.traceback if isinstance(entry.path, Path))
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[a-z_.]{0,6}:?[a-z_.]{0,6}", fullmatch=True))
+def test_any_other_text_is_refused_and_never_fails_in_another_way(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        ProtocolRouter(http=f"no_such_package.{text}")
+    with pytest.raises(ConfigurationError):
+        ProtocolRouter(http=text.replace(":", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import gc
 import logging
 import threading
@@ -15,6 +16,8 @@ from unittest.mock import AsyncMock, MagicMock
 import anyio
 import pytest
 import sniffio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from middleware import ProtocolRouter
 from middleware.lint import LintMiddleware
@@ -619,3 +622,46 @@ async def test_it_can_be_started_again() -> None:
     await run(router)
     await run(router)
     assert log == ["http startup", "http shutdown"] * 2
+
+
+BEHAVIOURS = {
+    "starts": {},
+    "raises": {"fails": "startup raises"},
+    "fails": {"fails": "startup failed"},
+    "crashes": {"fails": "after startup"},
+    "stop fails": {"fails": "shutdown failed"},
+    "stop raises": {"fails": "shutdown raises"},
+    "django": None,
+    "websocket": None,
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([*BEHAVIOURS]), min_size=1, max_size=5))
+def test_any_mixture_of_applications_is_started_and_stopped_as_the_rules_say(behaviours: list[str]) -> None:
+    log: list[str] = []
+    mapping = {
+        f"app{number}": Wrapper(django if one == "django" else waits_for_its_own_messages)
+        if BEHAVIOURS[one] is None
+        else App(f"app{number}", log, **BEHAVIOURS[one])  # type: ignore[arg-type]
+        for number, one in enumerate(behaviours)
+    }
+    failed = behaviours.index("fails") if "fails" in behaviours else len(behaviours)
+    heard = [number for number, one in enumerate(behaviours[: failed + 1]) if BEHAVIOURS[one] is not None]
+    running = [number for number in heard if behaviours[number] not in ("raises", "fails")]
+    stopped = [number for number in reversed(running) if behaviours[number] != "crashes"]
+    broken = [number for number in reversed(running) if behaviours[number] != "starts"]
+
+    sent = anyio.run(functools.partial(run, ProtocolRouter(mapping), lint=False))
+
+    assert log == [f"app{number} startup" for number in heard] + [f"app{number} shutdown" for number in stopped]
+    if failed < len(behaviours):
+        (answer,) = sent
+        assert answer["type"] == "lifespan.startup.failed"
+        broken.insert(0, failed)
+    else:
+        assert sent[0] == {"type": STARTED}
+        answer = sent[1]
+        assert answer["type"] == ("lifespan.shutdown.failed" if broken else STOPPED)
+    named = [part.partition(":")[0] for part in answer.get("message", "").split("; ") if part]
+    assert named == [f"app{number}" for number in broken]
