@@ -31,8 +31,8 @@ scope that refers to itself would be a garbage cycle).
 
 async def call_with_copy(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, changes: Iterable[tuple[str, Any]] = ()
-) -> None:
-    """Call ``app`` with a changed copy of ``scope``; hand back the keys that it added.
+) -> Any:
+    """Call ``app`` with a changed copy of ``scope``, return what it returns; hand back the keys that it added.
 
     A middleware must copy the scope before it changes something in it (ASGI 3.0, Middleware), yet layers outside
     read what frameworks add (``route``, ``path_params``, ``user``): added keys are set in ``scope`` when ``app``

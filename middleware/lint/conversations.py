@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol
 
 from .._headers import values
-from .rules import Fault, fault
+from .rules import Fault, fault, short
 from .shapes import Message, header_pairs, message_faults
 
 Faults = Iterator[Fault]
@@ -19,7 +19,13 @@ _NO_CONTENT = (204, 205, 304)
 
 
 class Conversation(Protocol):
-    """Both sides of one scope."""
+    """Both sides of one scope.
+
+    Attributes:
+        gone: The client has left and the application knows: what it sends from now on is ignored by servers.
+    """
+
+    gone: bool
 
     def received(self, message: Message) -> Faults:
         """The server hands ``message`` to the application."""
@@ -37,7 +43,7 @@ class Conversation(Protocol):
 class Response:
     """One response: a start, a body in pieces, trailers if the start promised them."""
 
-    __slots__ = ("_announced", "_head", "_length", "_status", "_trailers", "phase")
+    __slots__ = ("_announced", "_begun", "_head", "_length", "_measured", "_status", "_trailers", "phase")
 
     def __init__(self, method: str) -> None:
         self.phase: Literal["start", "body", "trailers", "end"] = "start"
@@ -46,6 +52,8 @@ class Response:
         self._trailers = False
         self._announced: int | None = None
         self._length = 0
+        self._begun = False
+        self._measured = True
 
     def start(self, message: Message) -> Faults:
         if self.phase != "start":
@@ -53,10 +61,10 @@ class Response:
         status = message.get("status")
         lengths = values(header_pairs(message.get("headers", ())), b"content-length")
         if status == 204 and lengths:  # RFC 9110 §8.6
-            yield fault("application", "content-length", "a 204 response has no Content-Length")
+            yield fault("application", "length-of-nothing", "Content-Length in a 204 response")
         self._status = status
-        self._trailers = message.get("trailers", False)
-        if lengths and not self._head and status != 304:  # both announce the length that GET would have
+        self._trailers = message["type"] == "http.response.start" and message.get("trailers", False)
+        if lengths and not self._head and status not in (204, 304):  # they announce the length that GET would have
             self._announced = int(lengths[0])
         self.phase = "body"
 
@@ -64,18 +72,33 @@ class Response:
         if self.phase != "body":
             yield from self._out_of_order(message)
         yield from self._content(len(message.get("body", b"")))
+        self._begun = True
         yield from self._continued(message)
 
-    def file(self, message: Message) -> Faults:
-        """A body that the server reads from a file: its length is not known here."""
+    def open_file(self, message: Message) -> Faults:
+        """A piece of the body that the server reads from a descriptor: all that is left in it, or ``count`` bytes."""
         if self.phase != "body":
             yield from self._out_of_order(message)
-        yield from self._content(1)
-        self._announced = None
+        count = message.get("count")
+        if count is None:
+            self._measured = False
+        yield from self._content(count or 0)
+        self._begun = True
+        yield from self._continued(message)
+
+    def whole_file(self, message: Message) -> Faults:
+        """The whole body, which the server reads from a path."""
+        if self.phase != "body":
+            yield from self._out_of_order(message)
+        if self._begun:
+            yield fault("application", "response-order", f"{message['type']} after a part of the body")
+        self._measured = False
         yield from self._continued(message)
 
     def trailers(self, message: Message) -> Faults:
-        if self.phase != "trailers":
+        if self.phase == "end" and self._trailers:
+            yield from self._out_of_order(message)
+        elif self.phase != "trailers":
             detail = "before the end of the body" if self._trailers else "that the start did not promise"
             yield fault("application", "trailers-promised", f"trailers {detail}")
         if not message.get("more_trailers", False):
@@ -105,7 +128,7 @@ class Response:
     def _continued(self, message: Message) -> Faults:
         if message.get("more_body", False):
             return
-        if self._announced is not None and self._length < self._announced:
+        if self._measured and self._announced is not None and self._length < self._announced:
             detail = f"{self._length} of the {self._announced} bytes announced"
             yield fault("application", "content-length", detail)
         self.phase = "trailers" if self._trailers else "end"
@@ -119,24 +142,24 @@ class Response:
 class HTTP:
     """One request and its response."""
 
-    __slots__ = ("_debugged", "_gone", "_requested", "_response", "_scope")
+    __slots__ = ("_debugged", "_requested", "_response", "_scope", "gone")
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
         self._scope = scope
         self._response = Response(scope.get("method", "GET"))
         self._requested = False
-        self._gone = False
+        self.gone = False
         self._debugged = False
 
     def received(self, message: Message) -> Faults:
         yield from message_faults("server", message, self._scope)
         match _type_of(message):
             case "http.request":
-                if self._requested or self._gone:
+                if self._requested or self.gone:
                     yield fault("server", "request-order", "http.request after the end of the request")
                 self._requested = not message.get("more_body", False)
             case "http.disconnect":
-                self._gone = True
+                self.gone = True
 
     def sending(self, message: Message) -> Faults:
         yield from message_faults("application", message, self._scope)
@@ -145,8 +168,10 @@ class HTTP:
                 yield from self._response.start(message)
             case "http.response.body":
                 yield from self._response.body(message)
-            case "http.response.zerocopysend" | "http.response.pathsend":
-                yield from self._response.file(message)
+            case "http.response.zerocopysend":
+                yield from self._response.open_file(message)
+            case "http.response.pathsend":
+                yield from self._response.whole_file(message)
             case "http.response.trailers":
                 yield from self._response.trailers(message)
             case "http.response.push" | "http.response.early_hint":
@@ -157,14 +182,14 @@ class HTTP:
                 self._debugged = True
 
     def returned(self) -> Faults:
-        if not self._gone:
+        if not self.gone:
             yield from self._response.returned()
 
 
 class WebSocket:
     """One websocket: a handshake that is accepted, closed or denied, then data until either side closes."""
 
-    __slots__ = ("_accepted", "_asked", "_denial", "_gone", "_phase", "_scope")
+    __slots__ = ("_accepted", "_asked", "_denial", "_phase", "_scope", "gone")
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
         self._scope = scope
@@ -172,23 +197,23 @@ class WebSocket:
         self._phase: Literal["handshake", "open", "denied", "closed"] = "handshake"
         self._asked = False
         self._accepted = False
-        self._gone = False
+        self.gone = False
         self._denial = Response("GET")
 
     def received(self, message: Message) -> Faults:
         yield from message_faults("server", message, self._scope)
         kind = _type_of(message)
         if kind == "websocket.connect":
-            if self._asked or self._gone:
+            if self._asked or self.gone:
                 yield fault("server", "handshake-order", "websocket.connect a second time or after the end")
             self._asked = True
         elif kind == "websocket.receive":
             # After the application's close, what was under way may still arrive.
-            if not self._accepted or self._gone:
+            if not self._accepted or self.gone:
                 yield fault("server", "handshake-order", "websocket.receive outside an accepted connection")
             yield from _data_faults("server", message)
         elif kind == "websocket.disconnect":
-            self._gone = True
+            self.gone = True
 
     def sending(self, message: Message) -> Faults:
         yield from message_faults("application", message, self._scope)
@@ -214,7 +239,7 @@ class WebSocket:
                 yield from self._denial.body(message)
 
     def returned(self) -> Faults:
-        if self._gone:
+        if self.gone:
             return
         if self._phase == "denied":
             yield from self._denial.returned()
@@ -236,8 +261,9 @@ class WebSocket:
 
     def _accept_faults(self, message: Message) -> Faults:
         subprotocol = message.get("subprotocol")
-        if subprotocol is not None and subprotocol not in self._scope.get("subprotocols", ()):
-            yield fault("application", "subprotocol-offered", f"the client did not offer {subprotocol!r}")
+        offered = self._scope.get("subprotocols", ())
+        if subprotocol is not None and isinstance(offered, list | tuple) and subprotocol not in offered:
+            yield fault("application", "subprotocol-offered", f"the client did not offer {short(subprotocol)}")
         if values(header_pairs(message.get("headers", ())), b"sec-websocket-protocol"):
             yield fault("application", "header-forbidden", "sec-websocket-protocol among the headers")
 
@@ -245,10 +271,11 @@ class WebSocket:
 class Lifespan:
     """One start and stop of the server."""
 
-    __slots__ = ("_phase", "_scope")
+    __slots__ = ("_phase", "_scope", "gone")
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
         self._scope = scope
+        self.gone = False
         self._phase: Literal["new", "startup", "running", "shutdown", "end"] = "new"
 
     def received(self, message: Message) -> Faults:
@@ -275,7 +302,8 @@ class Lifespan:
 
 def _type_of(message: Message) -> str:
     """The type of a message whose shape may be wrong: after a warning the conversation goes on."""
-    return message.get("type", "") if isinstance(message, dict) else ""
+    name = message.get("type") if isinstance(message, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _data_faults(side: Any, message: Message) -> Faults:
@@ -286,6 +314,6 @@ def _data_faults(side: Any, message: Message) -> Faults:
 def _close_faults(message: Message) -> Faults:
     code = message.get("code", 1000)
     if not (code in (1000, 1001, 1002, 1003, *range(1007, 1015)) or 3000 <= code <= 4999):
-        yield fault("application", "close-code", f"{code} may not be sent in a close frame")
+        yield fault("application", "close-code", f"{short(code)} may not be sent in a close frame")
     if len((message.get("reason") or "").encode("utf-8", "surrogatepass")) > 123:
         yield fault("application", "close-code", "the reason is longer than 123 bytes in UTF-8")

@@ -14,12 +14,14 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from .._asgi import application_problem, call_with_copy
 from .._errors import Problem, refuse
 from .conversations import HTTP, Conversation, Lifespan, WebSocket
 from .errors import LintError
 from .rules import Fault, fault
-from .shapes import SCOPES, Message, scope_faults
+from .shapes import RECEIVED, SCOPES, SENT, Message, scope_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,22 +60,23 @@ class LintMiddleware:
         self._strict = strict
         self._warned: set[tuple[str, str]] = set()  # one entry for each rule and side
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         protocol = scope.get("type")
         if not isinstance(protocol, str):
             self._judge([fault("server", "scope-shape", "the scope has no type")])
-        if protocol not in SCOPES:
+        if not isinstance(protocol, str) or protocol not in SCOPES:
             return await self.app(scope, receive, send)
         self._judge(scope_faults(scope))
         watch = _Watch(_CONVERSATIONS[protocol](scope), receive, send, self._judge)
         before = _scope_snapshot(scope)
         try:
-            await call_with_copy(self.app, scope, watch.receive, watch.send)
+            result = await call_with_copy(self.app, scope, watch.receive, watch.send)
         finally:
             watch.over = True
         watch.finish()
         if _scope_snapshot(scope) != before:
             self._judge([fault("application", "scope-unchanged", "it changed what is inside the received scope")])
+        return result
 
     def _judge(self, faults: Iterable[Fault]) -> None:
         for side, rule, detail in faults:
@@ -110,7 +113,7 @@ class _Watch:
         self._judge = judge
         self._received = _Memory()
         self._sent = _Memory()
-        self._receiving = False
+        self._receiving = 0
         self._broken = False
         self._first_error: LintError | None = None
         self.over = False
@@ -120,20 +123,27 @@ class _Watch:
             self._judge(self._now("receive"))
             if self._receiving:
                 self._judge([fault("application", "one-receive", "receive() while another one waits")])
-        self._receiving = True
+        self._receiving += 1
         try:
             message = await self._receive()
         finally:
-            self._receiving = False
+            self._receiving -= 1
         with self._remembering_the_error():
             self._judge(self._conversation.received(message))
         self._received.keep(message)
         return message
 
     async def send(self, message: Message) -> None:
-        with self._remembering_the_error():
-            self._judge(self._now("send"))
-            self._judge(self._conversation.sending(message))
+        if self._broken or self._conversation.gone:
+            # ASGI 3.0, Error Handling: what is sent on a closed connection is no error, the server ignores it.
+            return await self._send(message)
+        try:
+            with self._remembering_the_error():
+                self._judge(self._now("send"))
+                self._judge(self._conversation.sending(message))
+        except LintError:
+            await anyio.lowlevel.checkpoint_if_cancelled()  # a cancelled application is stopped, not told
+            raise
         self._sent.keep(message)
         self._sent.refresh()  # an application may change its own messages between two calls
         try:
@@ -179,8 +189,9 @@ class _Memory:
         self._messages: dict[str, tuple[Message, Any]] = {}
 
     def keep(self, message: Message) -> None:
-        if isinstance(message, dict):
-            self._messages[str(message.get("type"))] = message, _snapshot(message)
+        name = message.get("type") if isinstance(message, dict) else None
+        if isinstance(name, str) and (name in SENT or name in RECEIVED):
+            self._messages[name] = message, _snapshot(message)
 
     def refresh(self) -> None:
         for message, _ in [*self._messages.values()]:
@@ -201,8 +212,8 @@ def _scope_snapshot(scope: Scope) -> Any:
     return _snapshot({key: scope[key] for key in keys if key in scope})
 
 
-def _snapshot(value: Any, depth: int = 3) -> Any:
-    """A copy of ``value`` and of the containers in it, as deep as headers and extensions go."""
+def _snapshot(value: Any, depth: int = 4) -> Any:
+    """A copy of ``value`` and of the containers in it, as deep as headers and the tls extension go."""
     if depth and isinstance(value, dict):
         return {key: _snapshot(item, depth - 1) for key, item in value.items()}
     if depth and isinstance(value, (list, tuple)):

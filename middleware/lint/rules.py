@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Literal, NamedTuple
 
 Side = Literal["application", "server"]
@@ -35,20 +36,22 @@ RULES = {rule.name: rule for rule in (
     Rule("message-shape", "a message is a dict of a known type with the right keys", f"{_ASGI}, Events"),
     Rule("message-unchanged", "a message is not changed by the side that received it", f"{_ASGI}, Middleware"),
     Rule("extension-offered", "an extension is used only if the scope offers it", f"{_EXTENSIONS}, Extensions"),
-    Rule("one-receive", "an application waits for one message at a time", f"{_ASGI}, Applications"),
+    Rule("one-receive", "an application waits for one message at a time", f"{_ASGI}, Applications", tolerated=True),
     Rule("nothing-after-return", "who has returned neither sends nor receives", f"{_ASGI}, Applications"),
     Rule("nothing-after-the-end", "nothing is sent after the last message", f"{_WWW}, Response Body"),
 
     Rule("header-pairs", "headers are pairs of byte strings", f"{_WWW}, Response Start"),
-    Rule("header-name", "a header's name is a token, in lower case in a response", "RFC 9110 §5.1"),
+    Rule("header-name", "a header's name is a token", "RFC 9110 §5.1"),
+    Rule("header-case", "the name of a sent header is in lower case", f"{_WWW}, Response Start", tolerated=True),
     Rule("header-value", "a header's value has no control character and no space around it", "RFC 9110 §5.5"),
-    Rule("header-single", "Content-Length and Content-Type stand there once at most", "RFC 9110 §5.3"),
+    Rule("header-single", "Content-Length and Content-Type are sent once at most", "RFC 9110 §5.3"),
     Rule("header-forbidden", "the accepted subprotocol stands in its key, not in a header", f"{_WWW}, Accept"),
 
     Rule("request-order", "after the end of the request only http.disconnect follows", f"{_WWW}, Request"),
     Rule("response-order", "a response is one start, then its body", f"{_WWW}, Response Start"),
     Rule("response-complete", "a response is sent in full before the application returns", f"{_WWW}, Response Body"),
     Rule("content-length", "Content-Length is a number, that of the bytes in the body", "RFC 9110 §8.6"),
+    Rule("length-of-nothing", "a 204 response announces no length", "RFC 9110 §8.6", tolerated=True),
     Rule("no-content", "a 204, 205 or 304 response has no content", "RFC 9110 §6.4.1"),
     Rule("head-content", "the response to HEAD has no content", "RFC 9110 §9.3.2", tolerated=True),
     Rule("trailers-promised", "trailers follow the body if the start promised them", f"{_EXTENSIONS}, HTTP Trailers"),
@@ -77,3 +80,11 @@ class Fault(NamedTuple):
 def fault(side: Side, rule: str, detail: str) -> Fault:
     """The fault of ``side`` against the rule of that name."""
     return Fault(side, RULES[rule], detail)
+
+
+def short(value: object) -> str:
+    """``value`` as an error text shows it: what somebody sent may be huge, or fail to show itself."""
+    try:
+        return reprlib.repr(value)
+    except Exception:
+        return f"a {type(value).__name__}"

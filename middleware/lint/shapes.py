@@ -5,12 +5,11 @@ Rule of this file: nothing here depends on what was said before. What may be sai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from reprlib import repr as short
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .._headers import is_field_value, is_token, values
-from .rules import Fault, Side, fault
+from .rules import Fault, Side, fault, short
 
 Message = Any  # what a side sent: that it is a dict is for us to find out
 
@@ -42,23 +41,44 @@ def _is_address(value: object, *, port_may_be_none: bool = False) -> bool:
 
 def _is_iterable_of(kind: type) -> Callable[[Any], bool]:
     def fits(value: Any) -> bool:
-        return (
-            isinstance(value, Iterable)
-            and not isinstance(value, (str, bytes))
-            and (_reads_once(value) or all(isinstance(item, kind) for item in value))
-        )
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            return False
+        return all(isinstance(item, kind) for item in readable(value))
 
     return fits
 
 
-def _reads_once(value: Any) -> bool:
-    """Whether looking at ``value`` would use it up."""
-    return iter(value) is value
+def readable(value: Any) -> Collection[Any]:
+    """``value`` if it can be read again, else nothing: an iterator is legal, but looking at it would use it up."""
+    return value if isinstance(value, Collection) else ()
 
+
+def _is_text(value: object) -> bool:
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:  # a lone surrogate, RFC 6455 §5.6
+        return False
+
+
+def _is_file(value: Any) -> bool:
+    try:
+        return _is_port(value) or _is_port(value.fileno())
+    except Exception:  # io.BytesIO has the method, and no descriptor
+        return False
+
+
+def _is_asgi(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return isinstance(value.get("version"), str) and isinstance(value.get("spec_version", ""), str)
+
+
+_VERSIONS = ("1.0", "1.1", "2", "3")
 
 BYTES = Kind("a byte string", lambda value: isinstance(value, bytes))
 BYTES_OR_NONE = Kind("a byte string or None", lambda value: value is None or isinstance(value, bytes))
 STR = Kind("a string", lambda value: isinstance(value, str))
+TEXT_OR_NONE = Kind("text that UTF-8 can carry or None", lambda value: value is None or _is_text(value))
 STR_OR_NONE = Kind("a string or None", lambda value: value is None or isinstance(value, str))
 INT = Kind("an integer", _is_port)
 INT_OR_NONE = Kind("an integer or None", lambda value: value is None or _is_port(value))
@@ -67,13 +87,15 @@ DICT = Kind("a dict", lambda value: isinstance(value, dict))
 DICT_OR_NONE = Kind("a dict or None", lambda value: value is None or isinstance(value, dict))
 STATUS = Kind("a status from 200 to 599", lambda value: _is_port(value) and 200 <= value <= 599)  # RFC 9110 §15
 HEADERS = Kind("an iterable", lambda value: isinstance(value, Iterable))  # its items: header_faults
-FILE = Kind("an open file", lambda value: hasattr(value, "fileno") or _is_port(value))
+FILE = Kind("an open file", _is_file)
 STRINGS = Kind("an iterable of strings", _is_iterable_of(str))
 LINKS = Kind("an iterable of byte strings", _is_iterable_of(bytes))
-ASGI = Kind('a dict with a "version"', lambda value: isinstance(value, dict) and isinstance(value.get("version"), str))
+ASGI = Kind('a dict with a "version"', _is_asgi)
 SCHEME = Kind("a string that is not empty", lambda value: isinstance(value, str) and value != "")
 METHOD = Kind("an upper-case string", lambda value: isinstance(value, str) and value != "" and value == value.upper())
-HTTP_VERSION = Kind('"1.0", "1.1", "2" or "3"', lambda value: value in ("1.0", "1.1", "2", "3"))
+HTTP_VERSION = Kind(
+    '"1.0", "1.1", "2" or "3"', lambda value: isinstance(value, str) and value in ("1.0", "1.1", "2", "3")
+)
 RAW_PATH = Kind(
     "a byte string without query or None",
     lambda value: value is None or (isinstance(value, bytes) and b"?" not in value),
@@ -115,7 +137,7 @@ TLS = Shape(  # ASGI TLS Extension 0.2
 )
 
 _BODY = {"body": BYTES, "more_body": BOOL}
-_DATA = {"bytes": BYTES_OR_NONE, "text": STR_OR_NONE}
+_DATA = {"bytes": BYTES_OR_NONE, "text": TEXT_OR_NONE}
 _DENIAL = "websocket.http.response"
 
 RECEIVED = {
@@ -142,7 +164,7 @@ SENT = {
     "http.response.debug": Shape({"info": DICT}, extension="http.response.debug"),
     "websocket.accept": Shape(optional={"subprotocol": STR_OR_NONE, "headers": HEADERS}),
     "websocket.send": Shape(optional=_DATA),
-    "websocket.close": Shape(optional={"code": INT, "reason": STR_OR_NONE}),
+    "websocket.close": Shape(optional={"code": INT, "reason": TEXT_OR_NONE}),
     "websocket.http.response.start": Shape({"status": STATUS}, {"headers": HEADERS}, _DENIAL),
     "websocket.http.response.body": Shape(optional=_BODY, extension=_DENIAL),
     "lifespan.startup.complete": Shape(),
@@ -161,7 +183,7 @@ def scope_faults(scope: Mapping[str, Any]) -> Iterator[Fault]:
     if tls is not None:
         for detail in _key_faults(tls, TLS) if isinstance(tls, dict) else ["tls is not a dict"]:
             yield fault("server", "scope-shape", f"in the tls extension {detail}")
-    yield from header_faults("server", scope.get("headers", ()), lower_case=False)
+    yield from header_faults("server", scope.get("headers", ()), sent=False)
 
 
 def message_faults(side: Side, message: Message, scope: Mapping[str, Any]) -> Iterator[Fault]:
@@ -171,8 +193,10 @@ def message_faults(side: Side, message: Message, scope: Mapping[str, Any]) -> It
         return
     name = message["type"]
     shape = (SENT if side == "application" else RECEIVED).get(name)
-    if shape is None or name.partition(".")[0] != scope["type"]:
-        if _extensions(scope).keys() <= PUBLISHED:  # else it may belong to the extension that is not
+    ours = name.partition(".")[0] == scope["type"]
+    if shape is None or not ours:
+        known = name in SENT or name in RECEIVED or not ours
+        if known or _extensions(scope).keys() <= PUBLISHED:  # else it may belong to the extension that is not
             yield fault(side, "message-shape", f"{short(name)} is not a type that it may send here")
         return
     for detail in _key_faults(message, shape):
@@ -181,21 +205,26 @@ def message_faults(side: Side, message: Message, scope: Mapping[str, Any]) -> It
     extension = "http.response.trailers" if promises_trailers else shape.extension
     if extension is not None and extension not in _extensions(scope):
         yield fault(side, "extension-offered", f"{name} needs {extension!r} in scope['extensions']")
-    yield from header_faults(side, message.get("headers", ()), lower_case=True)
+    yield from header_faults(side, message.get("headers", ()), sent=True)
+    for link in readable(message.get("links", ())):
+        if isinstance(link, bytes) and not is_field_value(link):
+            yield fault(side, "header-value", f"the link {short(link)}")
 
 
-def header_faults(side: Side, headers: Any, *, lower_case: bool) -> Iterator[Fault]:
-    """What is wrong with a list of headers; names must be lower case in what applications send."""
-    for item in _items(headers):
+def header_faults(side: Side, headers: Any, *, sent: bool) -> Iterator[Fault]:
+    """What is wrong with a list of headers; in those of a request, the client's case and duplicates are kept."""
+    for item in readable(headers):
         if not _is_pair(item):
             yield fault(side, "header-pairs", f"{short(item)} is not a pair of byte strings")
     pairs = header_pairs(headers)
     for name, value in pairs:
-        if not is_token(name) or (lower_case and name != name.lower()):
-            yield fault(side, "header-name", f"{short(name)} is not a token{' in lower case' * lower_case}")
+        if not is_token(name):
+            yield fault(side, "header-name", f"{short(name)} is not a token")
+        elif sent and name != name.lower():
+            yield fault(side, "header-case", f"{short(name)} is not in lower case")
         if not is_field_value(value):
             yield fault(side, "header-value", f"the value {short(value)} of {short(name)}")
-    for name in (b"content-length", b"content-type"):
+    for name in (b"content-length", b"content-type") if sent else ():
         if len(values(pairs, name)) > 1:
             yield fault(side, "header-single", f"more than one {name.decode()}")
     for value in values(pairs, b"content-length"):
@@ -204,16 +233,12 @@ def header_faults(side: Side, headers: Any, *, lower_case: bool) -> Iterator[Fau
 
 
 def header_pairs(headers: Any) -> list[tuple[bytes, bytes]]:
-    """The pairs among ``headers``; none if they are an iterator, which is legal but can be read only once."""
-    return [(item[0], item[1]) for item in _items(headers) if _is_pair(item)]
-
-
-def _items(headers: Any) -> Iterable[Any]:
-    return headers if isinstance(headers, Iterable) and not _reads_once(headers) else ()
+    """The pairs of byte strings among ``headers``."""
+    return [(item[0], item[1]) for item in readable(headers) if _is_pair(item)]
 
 
 def _is_pair(item: Any) -> bool:
-    return isinstance(item, (list, tuple)) and [*map(type, item)] == [bytes, bytes]
+    return isinstance(item, list | tuple) and len(item) == 2 and all(isinstance(part, bytes) for part in item)
 
 
 def _key_faults(given: Mapping[str, Any], shape: Shape) -> Iterator[str]:

@@ -6,6 +6,7 @@ has received all of that.
 
 from __future__ import annotations
 
+import io
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -156,7 +157,7 @@ async def receives_twice_at_once(scope: Any, receive: Any, send: Any) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(receive)
         await anyio.wait_all_tasks_blocked()
-        with suppress(LintError):  # raised again when the application has returned
+        with suppress(LintError), anyio.move_on_after(0.01):  # raised again when the application has returned
             await receive()
         tasks.cancel_scope.cancel()
     await sends(START, BODY, events=0)(scope, receive, send)
@@ -190,6 +191,8 @@ def leaves(use_late: bool) -> Any:
 
 ONE_LENGTH = [(b"content-length", b"5")]
 FIVE = body(b"hello")
+NO_LENGTH = [(b"content-length", b"0")]
+FILES = ("http.response.pathsend", "http.response.zerocopysend")
 PATHSEND = {"type": "http.response.pathsend", "path": "/srv/file"}
 ZEROCOPY = {"type": "http.response.zerocopysend", "file": 3}
 HINT = {"type": "http.response.early_hint", "links": [b"</s.css>; rel=preload"]}
@@ -306,7 +309,7 @@ CASES = [
             ("header-pairs", [(b"x-name", "text")]),
             ("header-pairs", [(b"x-name",)]),
             ("header-pairs", [b"ab"]),
-            ("header-name", [(b"X-Name", b"1")]),
+            ("header-case", [(b"X-Name", b"1")]),
             ("header-name", [(b"x name", b"1")]),
             ("header-name", [(b":status", b"200")]),
             ("header-name", [(b"", b"1")]),
@@ -322,14 +325,15 @@ CASES = [
     application("header-value", websocket({"type": "websocket.accept", "headers": [(b"x", b"\n")]}), OPEN),
     application(
         "header-name",
-        http(start(trailers=True), BODY, {**TRAILERS, "headers": [(b"X", b"")]}, extensions=["http.response.trailers"]),
+        http(
+            start(trailers=True), BODY, {**TRAILERS, "headers": [(b"x y", b"")]}, extensions=["http.response.trailers"]
+        ),
         http(start(trailers=True), BODY, TRAILERS, extensions=["http.response.trailers"]),
     ),
     server("header-name", http(START, BODY, headers=[(b"x y", b"1")]), http(START, BODY, headers=[(b"X-Case", b"1")])),
     server(
         "header-value", http(START, BODY, headers=[(b"x", b"a\rb")]), http(START, BODY, headers=[(b"x", b"\xff\tz")])
     ),
-    server("header-single", http(START, BODY, headers=[(b"content-type", b"a/b"), (b"Content-Type", b"a/c")]), OK),
     application(
         "header-forbidden",
         websocket(
@@ -370,7 +374,9 @@ CASES = [
         http(start(headers=ONE_LENGTH), body(), method="HEAD"),
     ),
     application(
-        "content-length", http(start(204, headers=[(b"content-length", b"0")]), body()), http(start(204), body())
+        "length-of-nothing",
+        http(start(204, headers=[(b"content-length", b"0")]), body()),
+        http(start(204), body()),
     ),
     application(
         "content-length", http(start(headers=ONE_LENGTH), body()), http(start(304, headers=ONE_LENGTH), body())
@@ -413,6 +419,53 @@ CASES = [
         "nothing-after-the-end",
         http(START, BODY, HINT, extensions=["http.response.early_hint"]),
         http(START, HINT, BODY, extensions=["http.response.early_hint"]),
+    ),
+    application(
+        "header-value",
+        http({**HINT, "links": [b"</a>\r\nset-cookie: a=b"]}, START, BODY, extensions=["http.response.early_hint"]),
+        http(HINT, START, BODY, extensions=["http.response.early_hint"]),
+    ),
+    *(
+        application(rule, http(*wrong, extensions=[*FILES]), http(*right, extensions=[*FILES]))
+        for rule, wrong, right in (
+            (
+                "content-length",
+                [start(headers=ONE_LENGTH), {**ZEROCOPY, "count": 3}],
+                [start(headers=ONE_LENGTH), {**ZEROCOPY, "count": 5}],
+            ),
+            (
+                "content-length",
+                [start(headers=ONE_LENGTH), {**ZEROCOPY, "count": 1, "more_body": True}, FIVE],
+                [start(headers=ONE_LENGTH), {**ZEROCOPY, "count": 0, "more_body": True}, FIVE],
+            ),
+            (
+                "content-length",
+                [start(headers=NO_LENGTH), {**ZEROCOPY, "more_body": True}, FIVE],
+                [start(headers=NO_LENGTH), PATHSEND],
+            ),
+            ("response-order", [START, body(b"a", more=True), PATHSEND], [START, body(b"a", more=True), ZEROCOPY]),
+            ("nothing-after-the-end", [START, PATHSEND, BODY], [START, PATHSEND]),
+            ("message-shape", [START, {**ZEROCOPY, "file": io.BytesIO(b"x")}], [START, ZEROCOPY]),
+        )
+    ),
+    *(
+        application("message-shape", http(start(), wrong, BODY, extensions=["http.response.sparkle"]), OK)
+        for wrong in ({"type": "websocket.send", "text": "x"}, {"type": "http.request"})
+    ),
+    application(
+        "nothing-after-the-end",
+        http(start(trailers=True), BODY, TRAILERS, TRAILERS, extensions=["http.response.trailers"]),
+        http(start(trailers=True), BODY, TRAILERS, extensions=["http.response.trailers"]),
+    ),
+    server(
+        "scope-shape",
+        http(START, BODY, asgi={"version": "3.0", "spec_version": 2}),
+        http(START, BODY, asgi={"version": "3.0"}),
+    ),
+    application(
+        "message-shape",
+        websocket(ACCEPT, {"type": "websocket.send", "text": "\ud800"}),
+        websocket(ACCEPT, {"type": "websocket.send", "text": "\U0001f600"}),
     ),
     # websocket
     application("handshake-order", websocket({"type": "websocket.send", "text": "x"}), OPEN),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import anyio
 import pytest
 
 from middleware import ConfigurationError
@@ -92,6 +93,87 @@ async def test_a_client_that_is_gone_is_no_fault_of_the_application() -> None:
     await LintMiddleware(app, strict=True)(http_scope(), client.receive, client.send)
 
 
+async def test_what_is_sent_after_the_client_has_gone_is_not_judged() -> None:
+    """ASGI 3.0, Error Handling: the server ignores it."""
+    length = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]}
+
+    async def download(scope: Any, receive: Any, send: Any) -> None:
+        await send(length)
+        await receive()
+        await send(BODY)
+
+    client = Client({"type": "http.disconnect"})
+    await LintMiddleware(download, strict=True)(http_scope(), client.receive, client.send)
+    assert client.sent == [length, BODY]
+
+    async def chat(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        code = (await receive())["code"]
+        await send({"type": "websocket.close", "code": code})
+
+    client = Client({"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1005})
+    await LintMiddleware(chat, strict=True)(websocket_scope(), client.receive, client.send)
+    assert len(client.sent) == 2
+
+
+async def test_a_failing_send_fails_again_with_the_servers_own_error() -> None:
+    class Gone(Client):
+        async def send(self, message: Any) -> None:
+            raise OSError(f"gone before {message['type']}")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"gone before websocket\.close"):
+                await send({"type": "websocket.close"})
+
+    client = Gone({"type": "websocket.connect"})
+    await LintMiddleware(app, strict=True)(websocket_scope(), client.receive, client.send)
+
+
+async def test_a_cancelled_application_is_stopped_not_told_of_its_fault() -> None:
+    reached = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cancelling.cancel()
+        try:
+            await send(BODY)
+        finally:
+            reached.append(True)
+
+    client = Client(REQUEST)
+    with anyio.CancelScope() as cancelling:
+        await LintMiddleware(app)(http_scope(), client.receive, client.send)
+    assert cancelling.cancelled_caught
+    assert reached == [True]
+
+
+async def test_what_the_application_returns_is_returned() -> None:
+    client = Client(REQUEST)
+    assert await LintMiddleware(Spy(returns=7))(http_scope(), client.receive, client.send) == 7
+
+
+async def test_an_iterable_that_may_be_read_once_is_not_read() -> None:
+    class Once:
+        def __init__(self, *items: Any) -> None:
+            self.items = iter(items)
+
+        def __iter__(self) -> Any:
+            return self.items
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": "b", "headers": Once((b"x-a", b"1"))})
+
+    scope = websocket_scope(subprotocols=iter(["a", "b", "c"]), headers=Once((b"host", b"x")))
+    client = Client({"type": "websocket.connect"})
+    await LintMiddleware(app, strict=True)(scope, client.receive, client.send)
+    assert [*scope["subprotocols"]] == ["a", "b", "c"]
+    assert [*scope["headers"]] == [(b"host", b"x")]
+    assert [*client.sent[0]["headers"]] == [(b"x-a", b"1")]
+
+
 @pytest.mark.parametrize("protocol", ["webtransport", "http3"])
 async def test_a_connection_of_an_unknown_type_passes_untouched(protocol: str) -> None:
     messages = [{"type": f"{protocol}.accept"}, {"anything": object()}]
@@ -123,7 +205,7 @@ async def test_headers_that_can_be_read_only_once_are_left_for_the_server() -> N
     assert client.sent == [(b"x-a", b"1")]
 
 
-@pytest.mark.parametrize("scope", [{}, {"type": None}, {"type": 5}])
+@pytest.mark.parametrize("scope", [{}, {"type": None}, {"type": 5}, {"type": []}])
 async def test_a_scope_without_a_type_is_the_servers_fault(scope: dict[str, Any]) -> None:
     spy = Spy()
     await call(LintMiddleware(spy), scope)
