@@ -61,6 +61,8 @@ def test_the_documentation_lists_every_rule_as_it_is() -> None:
     page = (Path(__file__).parents[2] / "docs" / "lint.md").read_text()
     for rule in RULES.values():
         assert f"| `{rule.name}` | {rule.promise} | {rule.section} |" in page
+        assert not rule.tolerated or f"`{rule.name}` (" in page
+    assert page.count("\n| `") == len(RULES) + 2  # and the two parameters
 
 
 async def test_a_fault_of_the_server_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
