@@ -63,7 +63,7 @@ def application_problem(parameter: str, value: Any) -> Problem | None:
     if is_get_response(value):
         return problem(
             "takes one argument, the request: it is Django's get_response or a view",
-            "wrap `application` in asgi.py, not in MIDDLEWARE; a view belongs into urls.py",
+            "wrap `application` in asgi.py, not in MIDDLEWARE; a view belongs in urls.py",
         )
     if value is None:
         return problem("is not an application", "did a function forget to return it? pass the ASGI application")
@@ -84,7 +84,8 @@ def application_problem(parameter: str, value: Any) -> Problem | None:
         return None
     name = value.__name__ if isinstance(value, FunctionType) and value.__name__.isidentifier() else "..."
     if _accepts(value, 0):
-        return problem("takes no argument: a factory, not an application", f"call it: {name}()")
+        call = f"call it: {name}()" if name != "..." else "call it and pass what it returns"
+        return problem("takes no argument: a factory, not an application", call)
     if _accepts(value, 1):
         return problem("takes one argument: an ASGI 2 application", _adapt_asgi2(name))
     if _accepts(value, 2):

@@ -45,9 +45,13 @@ def stack(app: ASGIApp, *middleware: Middleware) -> ASGIApp:
 
 
 def _layer_problem(number: int, layer: Any) -> Problem | None:
-    if isinstance(layer, Middleware):
-        return None
     parameter = f"layer {number}"
+    if isinstance(layer, Middleware):
+        cls: Any = layer.cls
+        if inspect.isclass(cls) or (callable(cls) and application_problem(parameter, cls)):
+            return None  # a class, or a function that makes a layer
+        name = type(cls).__qualname__ if callable(cls) else "SomeMiddleware"
+        return Problem(parameter, cls, "stands in Middleware(...) for a class", f"write Middleware({name}, ...)")
     if inspect.isclass(layer):
         return Problem(parameter, layer, "is a bare class", f"write Middleware({layer.__qualname__})")
     if isinstance(layer, (list, tuple)):

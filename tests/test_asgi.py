@@ -134,7 +134,7 @@ CASES = {
     "WSGI": (wsgi, "a WSGI application", "write asgiref.wsgi.WsgiToAsgi(wsgi)"),
     "WSGI object": (Flask(), "a WSGI application", "write asgiref.wsgi.WsgiToAsgi(...)"),
     "generator": (yields, "is a generator", "await send(...) instead"),
-    "lambda": (lambda: app, "a factory", "call it: ...()"),
+    "lambda": (lambda: app, "a factory", "call it and pass what it returns"),
     "Django's WSGI": (WSGIHandler(), "is Django's WSGI application", "use django.core.asgi.get_asgi_application()"),
     "other signature": (four, "cannot be called with (scope, receive, send)", "pass an ASGI application"),
     "get_response": (get_response, "Django's get_response", MIDDLEWARE),

@@ -299,6 +299,7 @@ ROUTER_MISTAKES: dict[str, list[Callable[[], Any]]] = {
 STACK_MISTAKES: dict[str, list[Callable[[], Any]]] = {
     "`stack(app, LintMiddleware)`": [lambda: stack(app, LintMiddleware)],
     "`stack(app, LintMiddleware(app))`": [lambda: stack(app, LintMiddleware(app))],
+    "`stack(app, Middleware(LintMiddleware(app)))`": [lambda: stack(app, Middleware(LintMiddleware(app)))],
     "`stack(app, [Middleware(LintMiddleware)])`": [lambda: stack(app, [Middleware(LintMiddleware)])],
     "a layer that returns nothing": [lambda: stack(app, Middleware(lambda app: None))],
 }

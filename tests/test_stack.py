@@ -68,6 +68,16 @@ def test_all_wrong_layers_and_the_wrong_application_are_refused_at_once() -> Non
     ]
 
 
+def test_what_is_no_class_inside_of_middleware_is_refused() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        stack(Spy(), Middleware(Layer(Spy())), Middleware(5), Middleware("a:b"))  # type: ignore[arg-type]
+    assert [(p.parameter, p.remedy) for p in caught.value.problems] == [
+        ("layer 1", "write Middleware(Layer, ...)"),
+        ("layer 2", "write Middleware(SomeMiddleware, ...)"),
+        ("layer 3", "write Middleware(SomeMiddleware, ...)"),
+    ]
+
+
 @pytest.mark.parametrize("failing", [Failing, Refusing])
 def test_an_error_in_the_construction_names_the_layer(failing: Any) -> None:
     with pytest.raises(Exception) as caught:

@@ -60,7 +60,7 @@ class LintMiddleware:
         self._strict = strict
         self._warned: set[tuple[str, str]] = set()  # one entry for each rule and side
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         protocol = scope.get("type")
         if not isinstance(protocol, str):
             self._judge([fault("server", "scope-shape", "the scope has no type")])
@@ -70,7 +70,7 @@ class LintMiddleware:
         watch = _Watch(_CONVERSATIONS[protocol](scope), receive, send, self._judge)
         before = _scope_snapshot(scope)
         try:
-            result = await call_with_copy(self.app, scope, watch.receive, watch.send)
+            result: None = await call_with_copy(self.app, scope, watch.receive, watch.send)
         finally:
             watch.over = True
         watch.finish()

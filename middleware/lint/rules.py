@@ -13,7 +13,7 @@ class Rule(NamedTuple):
 
     Args:
         name: How errors and the documentation call it.
-        promise: What who keeps it does.
+        promise: What the side that keeps it does.
         section: Where it is written.
         tolerated: Whether a breach is so usual that it is only warned about.
     """

@@ -29,14 +29,14 @@ class Shape(NamedTuple):
     extension: str | None = None
 
 
-def _is_port(value: object) -> bool:
+def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_address(value: object, *, port_may_be_none: bool = False) -> bool:
     if not isinstance(value, (list, tuple)) or len(value) != 2 or not isinstance(value[0], str):
         return False
-    return _is_port(value[1]) or (port_may_be_none and value[1] is None)
+    return _is_integer(value[1]) or (port_may_be_none and value[1] is None)
 
 
 def _is_iterable_of(kind: type) -> Callable[[Any], bool]:
@@ -62,7 +62,7 @@ def _is_text(value: object) -> bool:
 
 def _is_file(value: Any) -> bool:
     try:
-        return _is_port(value) or _is_port(value.fileno())
+        return _is_integer(value) or _is_integer(value.fileno())
     except Exception:  # io.BytesIO has the method, and no descriptor
         return False
 
@@ -80,12 +80,12 @@ BYTES_OR_NONE = Kind("a byte string or None", lambda value: value is None or isi
 STR = Kind("a string", lambda value: isinstance(value, str))
 TEXT_OR_NONE = Kind("text that UTF-8 can carry or None", lambda value: value is None or _is_text(value))
 STR_OR_NONE = Kind("a string or None", lambda value: value is None or isinstance(value, str))
-INT = Kind("an integer", _is_port)
-INT_OR_NONE = Kind("an integer or None", lambda value: value is None or _is_port(value))
+INT = Kind("an integer", _is_integer)
+INT_OR_NONE = Kind("an integer or None", lambda value: value is None or _is_integer(value))
 BOOL = Kind("a boolean", lambda value: isinstance(value, bool))
 DICT = Kind("a dict", lambda value: isinstance(value, dict))
 DICT_OR_NONE = Kind("a dict or None", lambda value: value is None or isinstance(value, dict))
-STATUS = Kind("a status from 200 to 599", lambda value: _is_port(value) and 200 <= value <= 599)  # RFC 9110 §15
+STATUS = Kind("a status from 200 to 599", lambda value: _is_integer(value) and 200 <= value <= 599)  # RFC 9110 §15
 HEADERS = Kind("an iterable", lambda value: isinstance(value, Iterable))  # its items: header_faults
 FILE = Kind("an open file", _is_file)
 STRINGS = Kind("an iterable of strings", _is_iterable_of(str))
@@ -93,9 +93,7 @@ LINKS = Kind("an iterable of byte strings", _is_iterable_of(bytes))
 ASGI = Kind('a dict with a "version"', _is_asgi)
 SCHEME = Kind("a string that is not empty", lambda value: isinstance(value, str) and value != "")
 METHOD = Kind("an upper-case string", lambda value: isinstance(value, str) and value != "" and value == value.upper())
-HTTP_VERSION = Kind(
-    '"1.0", "1.1", "2" or "3"', lambda value: isinstance(value, str) and value in ("1.0", "1.1", "2", "3")
-)
+HTTP_VERSION = Kind('"1.0", "1.1", "2" or "3"', lambda value: isinstance(value, str) and value in _VERSIONS)
 RAW_PATH = Kind(
     "a byte string without query or None",
     lambda value: value is None or (isinstance(value, bytes) and b"?" not in value),

@@ -46,10 +46,11 @@ class Lifespan:
             lets a lifespan through.
 
     Attributes:
-        running: The applications by name, for each thread (and so each event loop) that runs a lifespan now.
+        states: For each thread that runs a lifespan now, what the applications left in their state, by name; empty
+            while nobody left anything. In one thread the newest lifespan counts.
     """
 
-    __slots__ = ("_applications", "running")
+    __slots__ = ("_applications", "states")
 
     def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
         self._applications: list[_Application] = []
@@ -62,25 +63,27 @@ class Lifespan:
             known.names.append(name)
             if not any(_same(way, app) for way in known.ways):
                 known.ways.append(app)
-        self.running: dict[int, dict[str, Participant]] = {}
+        self.states: dict[int, dict[str, dict[str, Any]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
         participants: list[Participant] = []
+        states: dict[str, dict[str, Any]] = {}
         error: BaseException | None = None
         event, failures = "startup", []
         async with anyio.create_task_group() as tasks:
             try:
-                failures = await self._start(tasks, scope, participants)
+                failures = await self._start(tasks, scope, participants, states)
                 if not failures:
                     await send({"type": "lifespan.startup.complete"})
                     await receive()  # lifespan.shutdown
                     event = "shutdown"
                 failures += await _stop(participants)
-            except Exception as server_error:
+            except (Exception, SystemExit, KeyboardInterrupt) as server_error:
                 error = server_error  # raised below: the task group would wrap it in an ExceptionGroup
             finally:
-                self.running.pop(get_ident(), None)
+                if self.states.get(get_ident()) is states:
+                    del self.states[get_ident()]
             tasks.cancel_scope.cancel()  # an application need not return after its last answer
 
         # The last word comes when every task has ended: a server that has heard it cancels what is left.
@@ -97,36 +100,38 @@ class Lifespan:
         finally:
             del error, participants  # an exception that is raised holds this frame: a garbage cycle
 
-    async def _start(self, tasks: TaskGroup, scope: Scope, participants: list[Participant]) -> list[str]:
+    async def _start(
+        self, tasks: TaskGroup, scope: Scope, participants: list[Participant], states: dict[str, dict[str, Any]]
+    ) -> list[str]:
         """Start one application after the other, until one fails: its failure is returned."""
-        running = self.running[get_ident()] = {}
         for application in self._applications:
             for way in application.ways:
                 participant = Participant(application.names, way, scope)
                 participants.append(participant)
-                running.update(dict.fromkeys(application.names, participant))
                 tasks.start_soon(participant.run)
                 await participant.answered.wait()
                 if participant.started:
+                    if participant.state:
+                        states.update(dict.fromkeys(application.names, participant.state))
+                        self.states[get_ident()] = states
                     break
                 if participant.failure is not None:
                     return [participant.failure]
         return []
 
     def share_state(self, name: str, scope: Scope) -> None:
-        """Put what the application ``name`` has left in its state into the state of a request, in place.
+        """Put what the application ``name`` left in its state at start-up into the state of a request, in place.
 
         Servers give each request a dict of its own, a shallow copy of the lifespan's, that middleware further out
         writes to and reads from: what stands there already wins.
         """
-        participant = self.running.get(get_ident(), {}).get(name)
-        if participant is None or not participant.started or not participant.state:
+        state = self.states.get(get_ident(), {}).get(name)
+        if state is None:
             return
-        received = scope.get("state")
-        if received is None:
-            received = scope["state"] = {}
-        for key, value in participant.state.items():
-            received.setdefault(key, value)
+        received = scope.setdefault("state", {})
+        if isinstance(received, dict):
+            for key, value in state.items():
+                received.setdefault(key, value)
 
 
 async def _stop(participants: Sequence[Participant]) -> list[str]:

@@ -58,7 +58,8 @@ class Participant:
         self.started = False
         self.failure: str | None = None
         self.fatal: BaseException | None = None
-        self.state: dict[str, Any] = {**(scope.get("state") or {})}
+        given = scope.get("state")
+        self.state: dict[str, Any] = {**given} if isinstance(given, dict) else {}
 
     async def run(self) -> None:
         """Run the application; whatever it raises is reported, nothing comes out but a cancellation from outside."""
@@ -97,7 +98,7 @@ class Participant:
             case "lifespan.startup.failed":
                 self._fail(message.get("message", ""))
                 if self.answered.is_set():  # too late to stop the server
-                    _logger.error("an application failed to start: %s", self.failure)
+                    _logger.error("the application %s failed to start: %s", self._names[0], message.get("message", ""))
                 self.answered.set()
             case "lifespan.shutdown.complete":
                 self._ended.set()

@@ -2,7 +2,8 @@
 
     application = ProtocolRouter(http=get_asgi_application(), websocket="chat.sockets:application")
 
-Each application gets the very scope, ``receive`` and ``send`` that the server gave. A protocol without an
+Each application gets the very scope, ``receive`` and ``send`` that the server gave (but for ``lifespan``, which is one
+conversation with several applications). A protocol without an
 application is turned away as the protocol knows it: http with a 404, websocket with a close before the handshake
 is done, which every server answers with 403.
 
@@ -12,6 +13,7 @@ Spec: ASGI 3.0, Applications and Protocol Specifications.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from .._asgi import application_problem, is_get_response
@@ -22,7 +24,8 @@ from .lifespan import Lifespan
 if TYPE_CHECKING:
     from .._asgi import ASGIApp
 
-_MISTYPED = {"ws": "websocket", "wss": "websocket", "websockets": "websocket", "https": "http", "web": "http"}
+_PROTOCOLS = ("http", "websocket", "lifespan")
+_MISTAKEN = {"ws": "websocket", "wss": "websocket", "https": "http", "web": "http"}
 
 
 class ProtocolRouter:
@@ -51,7 +54,7 @@ class ProtocolRouter:
             or nothing is given.
     """
 
-    __slots__ = ("_default", "_lifespan", "_running", "application_mapping")
+    __slots__ = ("_default", "_lifespan", "_states", "application_mapping")
 
     def __init__(
         self,
@@ -80,9 +83,9 @@ class ProtocolRouter:
         refuse("ProtocolRouter", problems)
 
         self._lifespan = Lifespan({name: app for name, app in apps.items() if name != "lifespan"})
-        self._running = self._lifespan.running
+        self._states = self._lifespan.states  # looked at by every request
         self.application_mapping: dict[str, ASGIApp] = {"lifespan": self._lifespan, **apps}
-        self._default = self.application_mapping.pop("default", turning_away(self.application_mapping))
+        self._default = self.application_mapping.pop("default", _turning_away(self.application_mapping))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -90,7 +93,7 @@ class ProtocolRouter:
             app = self.application_mapping[name]
         except (KeyError, TypeError):
             name, app = "default", self._default
-        if self._running:
+        if self._states:
             self._lifespan.share_state(name, scope)
         return await app(scope, receive, send)
 
@@ -123,14 +126,12 @@ def _name_problem(name: object) -> tuple[str, str]:
         return "is not a scope type", "write a name such as 'http' or 'websocket'"
     if name == "default":
         return "is not a scope type", "write ProtocolRouter(..., default=...)"
-    meant = name.strip().lower().replace("_", "").replace("-", "")
-    meant = _MISTYPED.get(meant, meant)
-    if meant != name and meant in {"http", "websocket", "lifespan"}:
-        return "is not a scope type", f"did you mean {meant!r}?"
-    return "", ""
+    lowered = name.strip().lower()
+    meant = _MISTAKEN.get(lowered) or next(iter(get_close_matches(lowered, _PROTOCOLS, n=1, cutoff=0.75)), name)
+    return ("is not a scope type", f"did you mean {meant!r}?") if meant != name else ("", "")
 
 
-def turning_away(known: Iterable[str]) -> ASGIApp:
+def _turning_away(known: Iterable[str]) -> ASGIApp:
     """An application that refuses every connection as its protocol does that; ``known`` are the types with another."""
 
     async def turn_away(scope: Any, receive: Any, send: Any) -> None:

@@ -48,10 +48,10 @@ def _drive(coroutine: Any) -> None:
     raise RuntimeError("an application of a benchmark waited for something")
 
 
-def report(title: str, times: Mapping[str, float], *, bare: str, ours: str, peer: str) -> None:
-    """Print the cost of each application above ``bare``, and ours as a ratio of the peer's."""
+def report(title: str, times: Mapping[str, float], *, bare: str, peer: str) -> None:
+    """Print the cost of each application above ``bare``, and as a ratio of the peer's."""
     print(f"\n{title}")
     for name, time in times.items():
-        print(f"  {name:<44} {time:8.0f} ns   above bare {time - times[bare]:+8.0f} ns")
-    ratio = (times[ours] - times[bare]) / (times[peer] - times[bare])
-    print(f"  {ours} / {peer}, added cost: {ratio:.2f}")
+        added = time - times[bare]
+        share = added / (times[peer] - times[bare])
+        print(f"  {name:<44} {time:6.0f} ns, added {added:6.0f} ns, {share:5.2f} of the peer's")

@@ -24,7 +24,17 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
     await send(BODY)
 
 
-async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:
+async def bare_with_lifespan(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        return
+    await send(START)
+    await send(BODY)
+
+
+async def with_state(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await receive()
         scope["state"]["database"] = object()
@@ -41,9 +51,12 @@ def main() -> None:
 
 async def _measure() -> None:
     mapping = {"http": bare, "websocket": bare}
-    started = ProtocolRouter(http=with_lifespan, websocket=with_lifespan)
-    client = Client(STARTUP)
-    lifespan = asyncio.create_task(started(lifespan_scope(), client.receive, client.send))
+    stateless = ProtocolRouter(http=bare_with_lifespan, websocket=bare)
+    stateful = ProtocolRouter(http=with_state, websocket=with_state)
+    lifespans = []
+    for router in (stateless, stateful):
+        client = Client(STARTUP)
+        lifespans.append(asyncio.create_task(router(lifespan_scope(), client.receive, client.send)))
     await anyio.wait_all_tasks_blocked()
 
     for kind, make in (("http", http_scope), ("websocket", websocket_scope)):
@@ -52,10 +65,11 @@ async def _measure() -> None:
                 "bare": bare,
                 "Channels ProtocolTypeRouter": ProtocolTypeRouter(mapping),
                 "ProtocolRouter": ProtocolRouter(mapping),
-                "ProtocolRouter with state from a lifespan": started,
+                "ProtocolRouter, a lifespan runs": stateless,
+                "ProtocolRouter, with state from a lifespan": stateful,
             },
             lambda number, make=make: make(headers=CLIENTS[number % len(CLIENTS)]),
         )
-        title = f"Protocol router: a {kind} scope"
-        report(title, times, bare="bare", ours="ProtocolRouter", peer="Channels ProtocolTypeRouter")
-    lifespan.cancel()
+        report(f"Protocol router: a {kind} scope", times, bare="bare", peer="Channels ProtocolTypeRouter")
+    for lifespan in lifespans:
+        lifespan.cancel()

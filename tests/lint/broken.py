@@ -445,6 +445,8 @@ CASES = [
             ),
             ("response-order", [START, body(b"a", more=True), PATHSEND], [START, body(b"a", more=True), ZEROCOPY]),
             ("nothing-after-the-end", [START, PATHSEND, BODY], [START, PATHSEND]),
+            ("nothing-after-the-end", [START, BODY, ZEROCOPY], [START, ZEROCOPY]),
+            ("response-order", [PATHSEND], [START, PATHSEND]),
             ("message-shape", [START, {**ZEROCOPY, "file": io.BytesIO(b"x")}], [START, ZEROCOPY]),
         )
     ),

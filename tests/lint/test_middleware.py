@@ -238,3 +238,9 @@ def test_all_of_a_wrong_configuration_is_refused_at_once() -> None:
     with pytest.raises(ConfigurationError) as caught:
         LintMiddleware(None, strict="yes")  # type: ignore[arg-type]
     assert [problem.parameter for problem in caught.value.problems] == ["app", "strict"]
+
+
+async def test_a_number_that_python_does_not_print_is_named_by_its_type() -> None:
+    close = {"type": "websocket.close", "code": 10**5_000}
+    with pytest.raises(LintError, match="a int may not be sent"):
+        await call(LintMiddleware(Spy(close)), websocket_scope(), {"type": "websocket.connect"})

@@ -92,7 +92,7 @@ def websocket_is_legal(letters: str) -> bool:
     application = lowered(letters.partition("X")[0])
     accepted = letters.find("a") in range(letters.find("M")) if "M" in letters else True
     legal = (HANDSHAKE_CUT_SHORT if "X" in letters else HANDSHAKE).fullmatch(application)
-    return bool(re.fullmatch(r"C?M*X*", uppered(letters)) and accepted and legal)
+    return bool(re.fullmatch(r"(CM*)?X*", uppered(letters)) and accepted and legal)
 
 
 def lifespan_is_legal(letters: str) -> bool:
@@ -142,6 +142,7 @@ def test_http_is_judged_as_the_expression_says(runner: asyncio.Runner, letters: 
 @given(websocket_letters)
 @example("CaMmX")
 @example("Csbe")
+@example("aMC")
 def test_websocket_is_judged_as_the_expression_says(runner: asyncio.Runner, letters: str) -> None:
     assert runner.run(accepted(websocket_scope(extensions=EXTENSIONS), WEBSOCKET, letters)) == websocket_is_legal(
         letters

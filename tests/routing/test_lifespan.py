@@ -50,7 +50,8 @@ class App:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
-            self.seen = dict(scope.get("state", {}))
+            state = scope.get("state")
+            self.seen = dict(state) if isinstance(state, dict) else {}
             await send(START)
             await send(BODY)
             return
@@ -307,7 +308,19 @@ async def test_two_requests_do_not_share_what_they_write_into_the_state() -> Non
     assert second["state"] == {"db": 1}
 
 
-@pytest.mark.parametrize("state", [..., {}, None])
+@pytest.mark.parametrize("state", [None, [], "x", 5])
+async def test_a_malformed_state_of_the_server_fails_nothing_and_is_left_as_it_is(state: Any) -> None:
+    router = ProtocolRouter(http=App("http", [], state={"db": 1}))
+    client = Client(STARTUP, SHUTDOWN)
+    await router(lifespan_scope(state=state), client.receive, client.send)
+    assert types(client.sent) == [STARTED, STOPPED]
+    async with serving(router):
+        scope = http_scope(state=state)
+        assert await call(router, scope) == [START, BODY]
+        assert scope["state"] is state
+
+
+@pytest.mark.parametrize("state", [..., {}])
 async def test_state_works_where_the_server_keeps_none(state: Any) -> None:
     app = App("http", [], state={"db": 1})
     router = ProtocolRouter(http=app)
@@ -430,9 +443,9 @@ async def test_the_server_may_cancel_it_at_any_time() -> None:
     assert log == ["http startup", "websocket startup"]
 
 
+@pytest.mark.parametrize("failure", [OSError("server"), SystemExit(3), KeyboardInterrupt()], ids=repr)
 @pytest.mark.parametrize("broken", ["receive", "send"])
-async def test_a_failure_of_the_server_comes_out_as_it_is(broken: str) -> None:
-    failure = OSError("server")
+async def test_a_failure_of_the_server_comes_out_as_it_is(broken: str, failure: BaseException) -> None:
 
     class Server(Client):
         async def send(self, message: Any) -> None:
@@ -445,7 +458,7 @@ async def test_a_failure_of_the_server_comes_out_as_it_is(broken: str) -> None:
             return await super().receive()
 
     server = Server(STARTUP, SHUTDOWN)
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(type(failure)) as caught:
         await ProtocolRouter(http=App("http", []))(lifespan_scope(), server.receive, server.send)
     assert caught.value is failure
 
@@ -539,7 +552,8 @@ async def test_a_failure_that_comes_too_late_is_told(caplog: pytest.LogCaptureFi
     async with serving(ProtocolRouter(http=late)):
         await anyio.sleep(0.1)
     (record,) = caplog.records
-    assert (record.levelno, "http: no database" in record.getMessage()) == (logging.ERROR, True)
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == "the application http failed to start: no database"
 
 
 async def test_a_wrapper_that_lets_no_lifespan_through_does_not_hide_the_application() -> None:

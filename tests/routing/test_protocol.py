@@ -157,6 +157,10 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
             "HTTP": "http",
             "http ": "http",
             "life-span": "lifespan",
+            "websoket": "websocket",
+            "web": "http",
+            "http2": "http",
+            "htpp": "http",
         }.items()
     },
 }
@@ -187,7 +191,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_arguments(caplog: pyt
 
 
 def test_other_names_stay_legal() -> None:
-    ProtocolRouter(dict.fromkeys(("webtransport", "channel", "mqtt", "http3", "lifespan"), app))
+    ProtocolRouter(dict.fromkeys(("webtransport", "channel", "mqtt", "sse", "lifespan"), app))
 
 
 def test_an_unknown_keyword_stays_a_type_error() -> None:
