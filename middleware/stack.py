@@ -48,8 +48,9 @@ def _layer_problem(number: int, layer: Any) -> Problem | None:
     parameter = f"layer {number}"
     if isinstance(layer, Middleware):
         cls: Any = layer.cls
-        if inspect.isclass(cls) or (callable(cls) and application_problem(parameter, cls)):
-            return None  # a class, or a function that makes a layer
+        # A class makes a layer, and so may any function; what is called asynchronously is a layer already.
+        if callable(cls) and (inspect.isclass(cls) or not inspect.iscoroutinefunction(type(cls).__call__)):
+            return None
         name = type(cls).__qualname__ if callable(cls) else "SomeMiddleware"
         return Problem(parameter, cls, "stands in Middleware(...) for a class", f"write Middleware({name}, ...)")
     if inspect.isclass(layer):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
 import starlette.middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from middleware import ConfigurationError, Middleware, stack
 from tests.asgi import Spy, call, http_scope
@@ -53,6 +55,16 @@ def test_a_function_that_makes_a_layer_is_taken() -> None:
     made = stack(spy, Middleware(lambda app: Layer(app, "made")))
     assert isinstance(made, Layer)
     assert made.app is spy
+
+
+def test_what_makes_a_layer_is_taken_however_many_arguments_it_has() -> None:
+    def make(app: Any, name: str, order: list[str]) -> Layer:
+        return Layer(app, name, order=order)
+
+    for layer in (Middleware(make, "made", []), Middleware(functools.partial(CORSMiddleware, allow_origins=["*"]))):
+        spy = Spy()
+        made: Any = stack(spy, layer)
+        assert made.app is spy
 
 
 def test_all_wrong_layers_and_the_wrong_application_are_refused_at_once() -> None:
