@@ -7,8 +7,8 @@ The types are loose on purpose: applications annotated with Starlette's, asgiref
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from types import FunctionType, ModuleType
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 from asgiref.sync import AsyncToSync, SyncToAsync
@@ -30,16 +30,22 @@ scope that refers to itself would be a garbage cycle).
 
 
 async def call_with_copy(
-    app: ASGIApp, scope: Scope, receive: Receive, send: Send, changes: Iterable[tuple[str, Any]] = ()
+    app: ASGIApp,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    without: Iterable[str] = (),
 ) -> Any:
     """Call ``app`` with a changed copy of ``scope``, return what it returns; hand back the keys that it added.
 
     A middleware must copy the scope before it changes something in it (ASGI 3.0, Middleware), yet layers outside
     read what frameworks add (``route``, ``path_params``, ``user``): added keys are set in ``scope`` when ``app``
-    returns or raises, changed ones are not.
+    returns or raises, changed ones are not. The keys ``without`` are left out of the copy.
     """
-    copy = {**scope}
-    copy.update(changes)
+    copy = {**scope, **changes}
+    for key in without:
+        copy.pop(key, None)
     trail = scope.get(TRAIL)
     if trail:
         trail[0] = copy

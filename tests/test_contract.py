@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import middleware
-from middleware import ConfigurationError, ProtocolRouter
+from middleware import ConfigurationError, HostRouter, PathRouter, ProtocolRouter
 from middleware.lint import LintMiddleware
 from tests.promises import PROMISES, Subject, unchecked
 from tests.test_asgi import CASES as NOT_APPLICATIONS
@@ -30,6 +30,22 @@ SUBJECTS = [
         worked=lambda received, given: given is received,
         wrong=(lambda cls: cls({"ws": _never}, http=5, lifespan=7), ["application_mapping", "http", "lifespan"]),
         wrapped=lambda cls, app: cls({"http": app}),
+    ),
+    Subject(
+        PathRouter,
+        build=lambda cls, app: cls(
+            {"/mounted": _never, "/{name}/mounted": _never}, default=cls({"": app}, lifespan=app), lifespan=app
+        ),
+        worked=lambda received, given: given is received,
+        wrong=(lambda cls: cls({"api": _never, "/a": 5}, lifespan=7), ["mounts", "mounts['/a']", "lifespan"]),
+        wrapped=lambda cls, app: cls({"/": app}),
+    ),
+    Subject(
+        HostRouter,
+        build=lambda cls, app: cls({"example.com": app, "*.example.com": _never}, default=app),
+        worked=lambda received, given: given is received,
+        wrong=(lambda cls: cls({"a:80": _never, "b": 5}, default=7), ["hosts", "hosts['b']", "default"]),
+        wrapped=lambda cls, app: cls({"example.com": app}),
     ),
     Subject(
         LintMiddleware,
@@ -82,8 +98,8 @@ def keeps_refusing_a_wrong_configuration(subject: Subject, caplog: pytest.LogCap
 
 def keeps_checking_what_it_wraps(subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
     for name, (value, _, remedy) in NOT_APPLICATIONS.items():
-        if isinstance(value, str) and subject.cls.__mro__[-2] is ProtocolRouter:
-            continue  # it imports strings
+        if isinstance(value, str) and {HostRouter, PathRouter, ProtocolRouter} & {*subject.cls.__mro__}:
+            continue  # they import strings
         with pytest.raises(ConfigurationError) as caught:
             subject.wrapped(subject.cls, value)
         assert remedy in str(caught.value), name

@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from .._asgi import ASGIApp, application_problem
+from .._asgi import ASGIApp, application_problem, is_get_response
 from .._errors import Problem, shown
 
 _MISSING: Any = object()
 _FORM = "write 'module:attribute', e.g. 'chat.sockets:application'"
+
+
+class Keys(NamedTuple):
+    """The keys of a router's mapping.
+
+    Args:
+        owner: The class of the router.
+        parameter: The mapping's name.
+        meaning: What the keys are, for an error text: "scope types".
+        example: A right router, for an error text.
+        problem: What is wrong with a key, from the parameter and the key.
+        canonical: What is the same for two keys that mean the same.
+    """
+
+    owner: str
+    parameter: str
+    meaning: str
+    example: str
+    problem: Callable[[str, Any], Problem | None]
+    canonical: Callable[[str], Any] = str
+
+    def listed(self, mapping: object, problems: list[Problem]) -> dict[str, Any]:
+        """The entries of ``mapping`` whose keys are right; what is wrong is added to ``problems``."""
+        if not isinstance(mapping, Mapping):
+            in_settings = application_problem(self.parameter, mapping) if is_get_response(mapping) else None
+            reason = f"is not a mapping of {self.meaning} to applications"
+            problems.append(in_settings or Problem(self.parameter, mapping, reason, f"write {self.example}"))
+            return {}
+        entries: dict[str, Any] = {}
+        known: dict[Any, str] = {}
+        for key, app in mapping.items():
+            problem = self.problem(self.parameter, key)
+            if problem is None:
+                first = known.setdefault(self.canonical(key), key)
+                if first == key:
+                    entries[key] = app
+                    continue
+                problem = Problem(self.parameter, key, f"means the same as {first!r}", "keep one of them")
+            problems.append(problem)
+        return entries
+
+    def load(self, mapping: object, problems: list[Problem]) -> dict[str, ASGIApp]:
+        """The applications of ``mapping``, with all that is wrong added to ``problems``."""
+        entries = self.listed(mapping, problems)
+        return {key: load_application(f"{self.parameter}[{shown(key)}]", entries[key], problems) for key in entries}
 
 
 def load_application(parameter: str, value: ASGIApp | str, problems: list[Problem]) -> ASGIApp:
@@ -23,6 +69,20 @@ def load_application(parameter: str, value: ASGIApp | str, problems: list[Proble
     problem = problem or application_problem(parameter, app)
     if problem:
         problems.append(problem._replace(value=value))
+    return app
+
+
+def load_lifespan(
+    value: ASGIApp | str | Literal[False] | None, problems: list[Problem]
+) -> ASGIApp | Literal["lazy", False] | None:
+    """Return what ``lifespan=`` asks for, the application loaded; what is wrong with it is added to ``problems``."""
+    if value is None or value is False:
+        return value
+    if value == "lazy":
+        return "lazy"
+    app = load_application("lifespan", value, problems)
+    if problems and problems[-1].parameter == "lifespan":
+        problems[-1] = problems[-1]._replace(remedy=f"{problems[-1].remedy}, or write 'lazy', False or nothing")
     return app
 
 

@@ -5,6 +5,9 @@ order and stopped in reverse order, in a task of its own that lasts as long as t
 context variables must be left where they were entered). An application that does not know the protocol, such as
 Django's, is left alone: the server hears ``lifespan.startup.complete`` all the same, and logs nothing.
 
+An application that stands in several places is started once, also across routers inside routers: the outermost
+one hands on a list of what runs, in the scope.
+
 What an application leaves in ``state`` is its own: it finds it in its requests, the others do not.
 
 Spec: ASGI Lifespan Protocol 2.0.
@@ -17,6 +20,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
+from anyio.lowlevel import EventLoopToken, current_token
 
 from .._asgi import application_problem
 from .participant import Participant
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from .._asgi import ASGIApp, Receive, Scope, Send
+
+_Running = list[tuple[Any, Participant]]
+RUNNING = "middleware.lifespan"
+"""Key of a lifespan scope: the applications that run already, each with its participant."""
 
 
 class _Application(NamedTuple):
@@ -46,16 +54,17 @@ class Lifespan:
             lets a lifespan through.
 
     Attributes:
+        running: The event loops in which the applications run.
         states: For each thread that runs a lifespan now, what the applications left in their state, by name; empty
             while nobody left anything. In one thread the newest lifespan counts.
     """
 
-    __slots__ = ("_applications", "states")
+    __slots__ = ("_applications", "running", "states")
 
     def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
         self._applications: list[_Application] = []
         for name, app in apps.items():
-            itself = _innermost(app)
+            itself = innermost(app)
             known = next((one for one in self._applications if _same(one.itself, itself)), None)
             if known is None:
                 self._applications.append(_Application(itself, [name], [app]))
@@ -63,18 +72,31 @@ class Lifespan:
             known.names.append(name)
             if not any(_same(way, app) for way in known.ways):
                 known.ways.append(app)
-        self.states: dict[int, dict[str, dict[str, Any]]] = {}
+        self.running: set[EventLoopToken] = set()
+        self.states: dict[int | None, dict[str, dict[str, Any]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
+        shared = scope.get(RUNNING)
+        if isinstance(shared, list):
+            return await self._run(scope, shared, receive, send)
+        shared = []
+        try:
+            await self._run({**scope, RUNNING: shared}, shared, receive, send)
+        finally:
+            shared.clear()  # those in it have the scope that has it: a garbage cycle
+
+    async def _run(self, scope: Scope, shared: _Running, receive: Receive, send: Send) -> None:
         participants: list[Participant] = []
         states: dict[str, dict[str, Any]] = {}
+        loop = current_token()
         error: BaseException | None = None
         event, failures = "startup", []
         async with anyio.create_task_group() as tasks:
             try:
-                failures = await self._start(tasks, scope, participants, states)
+                failures = await self._start(tasks, scope, shared, participants, states)
                 if not failures:
+                    self.running.add(loop)
                     await send({"type": "lifespan.startup.complete"})
                     await receive()  # lifespan.shutdown
                     event = "shutdown"
@@ -82,6 +104,7 @@ class Lifespan:
             except (Exception, SystemExit, KeyboardInterrupt) as server_error:
                 error = server_error  # raised below: the task group would wrap it in an ExceptionGroup
             finally:
+                self.running.discard(loop)
                 if self.states.get(get_ident()) is states:
                     del self.states[get_ident()]
             tasks.cancel_scope.cancel()  # an application need not return after its last answer
@@ -101,37 +124,30 @@ class Lifespan:
             del error, participants  # an exception that is raised holds this frame: a garbage cycle
 
     async def _start(
-        self, tasks: TaskGroup, scope: Scope, participants: list[Participant], states: dict[str, dict[str, Any]]
+        self,
+        tasks: TaskGroup,
+        scope: Scope,
+        shared: _Running,
+        participants: list[Participant],
+        states: dict[str, dict[str, Any]],
     ) -> list[str]:
         """Start one application after the other, until one fails: its failure is returned."""
         for application in self._applications:
-            for way in application.ways:
+            running = next((one for itself, one in shared if _same(itself, application.itself)), None)
+            for way in application.ways if running is None else ():
                 participant = Participant(application.names, way, scope)
                 participants.append(participant)
-                tasks.start_soon(participant.run)
-                await participant.answered.wait()
+                await participant.start(tasks)
                 if participant.started:
-                    if participant.state:
-                        states.update(dict.fromkeys(application.names, participant.state))
-                        self.states[get_ident()] = states
+                    running = participant
+                    shared.append((application.itself, participant))
                     break
                 if participant.failure is not None:
                     return [participant.failure]
+            if running is not None and running.state:
+                states.update(dict.fromkeys(application.names, running.state))
+                self.states[get_ident()] = states
         return []
-
-    def share_state(self, name: str, scope: Scope) -> None:
-        """Put what the application ``name`` left in its state at start-up into the state of a request, in place.
-
-        Servers give each request a dict of its own, a shallow copy of the lifespan's, that middleware further out
-        writes to and reads from: what stands there already wins.
-        """
-        state = self.states.get(get_ident(), {}).get(name)
-        if state is None:
-            return
-        received = scope.setdefault("state", {})
-        if isinstance(received, dict):
-            for key, value in state.items():
-                received.setdefault(key, value)
 
 
 async def _stop(participants: Sequence[Participant]) -> list[str]:
@@ -142,7 +158,7 @@ async def _stop(participants: Sequence[Participant]) -> list[str]:
     return [participant.failure for participant in started if participant.failure is not None]
 
 
-def _innermost(app: Any) -> Any:
+def innermost(app: Any) -> Any:
     """The application that is wrapped: Starlette's and our classes keep it as ``app``, Channels' as ``inner``."""
     seen = [app]
     while True:

@@ -10,10 +10,13 @@ import anyio
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from anyio.abc import TaskGroup
+
     from .._asgi import ASGIApp, Message, Scope
 
 _logger = logging.getLogger("middleware")
 
+_PATIENCE = 5  # seconds
 _NOT_MY_PROTOCOL = (AssertionError, KeyError, NotImplementedError, TypeError, ValueError)
 
 
@@ -61,7 +64,12 @@ class Participant:
         given = scope.get("state")
         self.state: dict[str, Any] = {**given} if isinstance(given, dict) else {}
 
-    async def run(self) -> None:
+    async def start(self, tasks: TaskGroup) -> None:
+        """Run the application in a task of its own; return when it has answered."""
+        tasks.start_soon(self._run)
+        await self._wait(self.answered, "lifespan.startup")
+
+    async def _run(self) -> None:
         """Run the application; whatever it raises is reported, nothing comes out but a cancellation from outside."""
         cancelled = anyio.get_cancelled_exc_class()
         try:
@@ -78,7 +86,14 @@ class Participant:
     async def stop(self) -> None:
         """Tell the application to shut down and wait until it has."""
         self._shutdown.set()
-        await self._ended.wait()
+        await self._wait(self._ended, "lifespan.shutdown")
+
+    async def _wait(self, event: anyio.Event, asked: str) -> None:
+        with anyio.move_on_after(_PATIENCE):
+            return await event.wait()
+        # The server waits too, and most of them say nothing.
+        _logger.warning("still waiting for the application %s to answer %s", self._names[0], asked)
+        await event.wait()
 
     async def _next_event(self) -> Message:
         self._asked += 1

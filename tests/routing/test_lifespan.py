@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from middleware import ProtocolRouter
 from middleware.lint import LintMiddleware
+from middleware.routing.lifespan import RUNNING
 from tests.asgi import (
     BODY,
     SHUTDOWN,
@@ -355,7 +356,7 @@ async def test_what_an_application_adds_to_the_lifespan_scope_the_next_one_does_
         raise ValueError
 
     async def second(scope: Any, receive: Any, send: Any) -> None:
-        seen.append(dict(scope))
+        seen.append({key: value for key, value in scope.items() if key != RUNNING})
 
     scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
     await run(ProtocolRouter(http=first, websocket=second), scope=scope)

@@ -1,0 +1,109 @@
+"""Mount applications below path prefixes.
+
+    application = PathRouter({"/api": fastapi_app, "/ws/{room}": chat, "/": get_asgi_application()})
+
+The mounted application sees itself at ``root_path``: it routes by what is below its prefix, and the URLs that it makes
+have the prefix. What has no application is turned away: http with a 404, websocket with a close before the handshake
+is done, which every server answers with 403.
+
+Spec: ASGI HTTP & WebSocket 2.5, Connection Scope (``path``, ``root_path``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from .._asgi import call_with_copy
+from .._errors import Problem, refuse
+from .._paths import PrefixTable, below_root, prefix_key, prefix_problem
+from .applications import Keys, load_application, load_lifespan
+from .starter import Starter
+from .turned_away import turning_away
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._asgi import ASGIApp
+
+_PREFIXES = Keys(
+    "PathRouter", "mounts", "path prefixes", "PathRouter({'/api': app})", prefix_problem, canonical=prefix_key
+)
+
+# With the parent's router, a mounted Starlette application would reverse its URLs in the parent.
+_OF_THE_PARENT = ("router", "app_root_path", "route", "endpoint")
+
+
+class PathRouter:
+    """Give each connection to the application with the longest prefix of its path.
+
+    A prefix matches the path that equals it or goes on with ``/``, below the root path of the server; the order of
+    the mounts does not matter. The application gets a copy of the scope: ``root_path`` has the prefix, ``path`` all
+    of the root path, even if a proxy has stripped the server's. A websocket exactly at the prefix gets a ``/``
+    appended, because it cannot be redirected there. An application at ``/`` and the default get the scope as it is.
+
+    Args:
+        mounts: Applications by prefix. A segment ``{name}`` matches any one segment, and puts it into
+            ``path_params`` (Starlette) and ``url_route["kwargs"]`` (Channels); a literal is preferred to it.
+        default: The application for all other paths.
+        lifespan: Who starts the applications: None for the server, all in the order of the arguments; ``"lazy"``
+            for the first connection, where the server has no lifespan; an application to start that one alone;
+            False for nobody.
+
+    Every application is an object or a ``"module:attribute"`` string.
+
+    Raises:
+        ConfigurationError: If something given is not an application, a prefix is malformed or given twice, or
+            nothing is given.
+    """
+
+    __slots__ = ("_default", "_lifespan", "_starter", "_states", "_table")
+
+    def __init__(
+        self,
+        mounts: Mapping[str, ASGIApp | str],
+        *,
+        default: ASGIApp | str | None = None,
+        lifespan: ASGIApp | str | Literal[False] | None = None,
+    ) -> None:
+        problems: list[Problem] = []
+        apps = _PREFIXES.load(mounts, problems)
+        table = PrefixTable((prefix, (prefix, app)) for prefix, app in apps.items())
+        if default is not None:
+            apps["default"] = load_application("default", default, problems)
+        if not apps and not problems:
+            reason = "leaves the router without any application"
+            problems.append(Problem("mounts", None, reason, f"write {_PREFIXES.example}"))
+        chosen = load_lifespan(lifespan, problems)
+        refuse("PathRouter", problems)
+
+        self._table = table
+        self._default = "default", apps.get("default", turning_away(lambda: " at this path; mount one at '/'"))
+        self._starter = Starter("PathRouter", apps, chosen)
+        self._lifespan = self._starter.app
+        self._states = self._starter.states  # looked at by every connection
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        protocol = scope.get("type")
+        if protocol == "lifespan":
+            return await self._lifespan(scope, receive, send)
+        root, path, had_root = below_root(scope)
+        (name, app), prefix, params = self._table.find(path) or (self._default, "", None)
+        if self._states:
+            await self._starter.before(name, scope)
+        if had_root and not prefix:
+            return await app(scope, receive, send)
+
+        if protocol == "websocket" and path == prefix:
+            path += "/"
+        changes: dict[str, Any] = {"path": root + path, "root_path": root + prefix}
+        if params:
+            changes.update(_with_params(scope, params))
+        result: None = await call_with_copy(app, scope, receive, send, changes, _OF_THE_PARENT if prefix else ())
+        return result
+
+
+def _with_params(scope: Mapping[str, Any], params: Mapping[str, str]) -> dict[str, Any]:
+    """The named segments where Starlette and where Channels look for them, beside those of a router further out."""
+    outer, url_route = scope.get("path_params") or {}, scope.get("url_route") or {}
+    kwargs = {**url_route.get("kwargs", {}), **params}
+    return {"path_params": {**outer, **params}, "url_route": {"args": (), **url_route, "kwargs": kwargs}}

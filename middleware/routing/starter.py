@@ -1,0 +1,159 @@
+"""Who starts the applications of a router: the server, the first connection, one application for all, or nobody.
+
+Some servers send no lifespan: daphne, uvicorn with ``--lifespan off``. A router that has reason to think that its
+applications wait for one says so once, with the line that mends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from contextvars import Context
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Literal
+
+from anyio.lowlevel import EventLoopToken, current_token
+
+from .lifespan import Lifespan, innermost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._asgi import ASGIApp, Message, Receive, Scope, Send
+
+_logger = logging.getLogger("middleware")
+
+_UNHEARD = None
+_WITHOUT_LIFESPAN = ("asgiref", "channels", "django", "gingerdj")
+
+
+class Starter:
+    """The ASGI application of a router for ``lifespan`` scopes, and what precedes its other connections.
+
+    Args:
+        owner: The class of the router.
+        apps: The router's applications by the name that it gives them, in the order in which they start.
+        choice: None for all applications when the server starts, ``"lazy"`` for all when the first connection
+            comes, an application for that one alone, False for none: the router says that it knows no lifespan.
+
+    Attributes:
+        app: The application for ``lifespan`` scopes.
+        states: Empty while there is nothing to do before a connection; else ``before`` must be awaited.
+        needing: The names of the applications that may wait for a lifespan of the server.
+    """
+
+    __slots__ = ("_late", "_lazy", "_lifespan", "_nested", "_owner", "app", "needing", "states")
+
+    def __init__(
+        self, owner: str, apps: Mapping[str, ASGIApp], choice: ASGIApp | Literal["lazy", False] | None
+    ) -> None:
+        self._owner = owner
+        self._lazy = choice == "lazy"
+        fan_out = choice is None or choice == "lazy"
+        self._lifespan = Lifespan(apps if fan_out else {})
+        self._late: dict[EventLoopToken, asyncio.Future[Message]] = {}
+        self.states: dict[int | None, dict[str, dict[str, Any]]] = self._lifespan.states
+        self.app: ASGIApp = self if choice is None or choice == "lazy" else (choice or _declining)
+
+        inner = {name: innermost(app) for name, app in apps.items()}
+        self._nested = [app._starter for app in inner.values() if isinstance(getattr(app, "_starter", None), Starter)]
+        self.needing = [name for name, app in inner.items() if choice is None and _may_need_a_lifespan(app)]
+        if self._lazy or self.needing:
+            self.states[_UNHEARD] = {}
+        if not fan_out:
+            self._hush()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._lazy:
+            self.states.pop(_UNHEARD, None)
+        await self._lifespan(scope, receive, send)
+
+    async def before(self, name: str, scope: Scope) -> None:
+        """Do what precedes a connection to the application ``name``: start all, or say that nobody does; share state.
+
+        What the application left in its state at start-up is put into the state of the request, in place. Servers
+        give each request a dict of its own, a shallow copy of the lifespan's, that middleware further out writes to
+        and reads from: what stands there already wins.
+        """
+        if _UNHEARD in self.states:
+            if self._lazy:
+                await self._start()
+            else:
+                self._warn()
+        state = self.states.get(get_ident(), {}).get(name)
+        if state is None:
+            return
+        received = scope.setdefault("state", {})
+        if isinstance(received, dict):
+            for key, value in state.items():
+                received.setdefault(key, value)
+
+    def _warn(self) -> None:
+        self._hush()
+        _logger.warning(
+            "the server sends no lifespan, and %s may need one to start: write %s(..., lifespan='lazy'), "
+            "or lifespan=False if not",
+            ", ".join(map(repr, self.needing)),
+            self._owner,
+        )
+
+    def _hush(self) -> None:
+        """One warning is enough: the outermost router speaks for those inside it."""
+        if not self._lazy:
+            self.states.pop(_UNHEARD, None)
+            for starter in self._nested:
+                starter._hush()
+
+    async def _start(self) -> None:
+        """Start all applications unless they run in this event loop, or wait for a connection that is at it."""
+        loop = current_token()
+        if loop in self._lifespan.running:
+            return
+        answered = self._late.get(loop)
+        if answered is None:
+            answered = self._late[loop] = _start_in_the_background(self._lifespan)
+            answered.add_done_callback(lambda _: self._late.pop(loop))
+        message = await asyncio.shield(answered)  # a connection that is cancelled takes no other with it
+        if message["type"] != "lifespan.startup.complete":
+            raise RuntimeError(f"{self._owner}: the start-up failed: {message.get('message', '')}")
+
+
+def _start_in_the_background(lifespan: Lifespan) -> asyncio.Future[Message]:
+    """Play the server that starts ``lifespan`` and never stops it; what it answers to start-up is the result."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError("lifespan='lazy' needs asyncio: on trio, only a server can start applications") from None
+    answered: asyncio.Future[Message] = loop.create_future()
+    events = [{"type": "lifespan.startup"}]
+
+    async def receive() -> Message:
+        if not events:
+            await loop.create_future()
+        return events.pop()
+
+    async def send(message: Message) -> None:
+        if not answered.done():
+            answered.set_result(message)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if not answered.done():
+            answered.set_result({"type": "lifespan.startup.failed", "message": repr(error)})
+
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}}
+    # In a context of its own: the applications outlive the connection that starts them.
+    loop.create_task(lifespan(scope, receive, send), context=Context()).add_done_callback(ended)
+    return answered
+
+
+def _may_need_a_lifespan(app: Any) -> bool:
+    """Whether ``app`` has a lifespan for all that is known; functions rarely do, Django and Channels never."""
+    if isinstance(starter := getattr(app, "_starter", None), Starter):
+        return bool(starter.needing)
+    return not inspect.isfunction(app) and type(app).__module__.partition(".")[0] not in _WITHOUT_LIFESPAN
+
+
+async def _declining(scope: Any, receive: Any, send: Any) -> None:
+    raise ValueError("lifespan=False: no application takes part in the server's start and stop")
