@@ -7,8 +7,8 @@ The types are loose on purpose: applications annotated with Starlette's, asgiref
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from types import FunctionType, MappingProxyType, ModuleType
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from types import FunctionType, ModuleType
 from typing import Any
 
 from asgiref.sync import AsyncToSync, SyncToAsync
@@ -30,22 +30,14 @@ scope that refers to itself would be a garbage cycle).
 
 
 async def call_with_copy(
-    app: ASGIApp,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    changes: Mapping[str, Any] = MappingProxyType({}),
-    without: Iterable[str] = (),
+    app: ASGIApp, scope: Scope, copy: Scope, receive: Receive, send: Send, changed: Collection[str] = ()
 ) -> Any:
-    """Call ``app`` with a changed copy of ``scope``, return what it returns; hand back the keys that it added.
+    """Call ``app`` with ``copy``, return what it returns; hand back to ``scope`` the keys that were added.
 
     A middleware must copy the scope before it changes something in it (ASGI 3.0, Middleware), yet layers outside
-    read what frameworks add (``route``, ``path_params``, ``user``): added keys are set in ``scope`` when ``app``
-    returns or raises, changed ones are not. The keys ``without`` are left out of the copy.
+    read what frameworks add (``route``, ``path_params``, ``user``): keys that ``copy`` has and ``scope`` has not are
+    set in ``scope`` when ``app`` returns or raises, but for those that the middleware has ``changed``.
     """
-    copy = {**scope, **changes}
-    for key in without:
-        copy.pop(key, None)
     trail = scope.get(TRAIL)
     if trail:
         trail[0] = copy
@@ -53,7 +45,8 @@ async def call_with_copy(
         return await app(copy, receive, send)
     finally:
         for key in copy.keys() - scope.keys():
-            scope[key] = copy[key]
+            if key not in changed:
+                scope[key] = copy[key]
 
 
 def application_problem(parameter: str, value: Any) -> Problem | None:

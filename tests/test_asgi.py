@@ -181,7 +181,7 @@ async def test_the_copy_carries_the_changes_and_the_received_scope_does_not() ->
     spy = Spy()
     scope = http_scope("/api/items")
     before = dict(scope)
-    await call_with_copy(spy, scope, None, lambda message: asyncio_noop(), {"root_path": "/api"})  # type: ignore
+    await call_with_copy(spy, scope, {**scope, "root_path": "/api"}, None, lambda message: asyncio_noop())  # type: ignore
     copy = spy.calls[0][0]
     assert copy is not scope
     assert copy["root_path"] == "/api"
@@ -198,12 +198,14 @@ async def test_what_the_application_adds_to_the_copy_is_handed_back_and_what_it_
         await Spy()(scope, receive, send)
 
     async def layer(scope: Any, receive: Any, send: Any) -> None:
-        await call_with_copy(adds, scope, receive, send, {"root_path": "/api"})
+        copy = {**scope, "root_path": "/api", "path_params": {}}
+        await call_with_copy(adds, scope, copy, receive, send, ["root_path"])
 
-    scope = http_scope("/1")
-    await call(layer, scope)
-    assert scope["route"] == "/{id}"
-    assert (scope["path"], scope["root_path"]) == ("/1", "")
+    for root_path in ("", ...):
+        scope = http_scope("/1", root_path=root_path)
+        await call(layer, scope)
+        assert (scope["route"], scope["path_params"]) == ("/{id}", {})
+        assert (scope["path"], scope.get("root_path", ...)) == ("/1", root_path)
 
 
 async def test_the_trail_leads_to_the_newest_copy_while_the_application_runs() -> None:
@@ -215,7 +217,10 @@ async def test_the_trail_leads_to_the_newest_copy_while_the_application_runs() -
         await send(BODY)
 
     async def layer(scope: Any, receive: Any, send: Any) -> None:
-        await call_with_copy(lambda *a: call_with_copy(innermost, *a), scope, receive, send, {"root_path": "/api"})
+        def inner(scope: Any, *rest: Any) -> Any:
+            return call_with_copy(innermost, scope, {**scope}, *rest)
+
+        await call_with_copy(inner, scope, {**scope}, receive, send)
 
     scope = http_scope()
     trail = scope[TRAIL] = [scope]

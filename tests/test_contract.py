@@ -23,6 +23,18 @@ async def _never(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("the wrong application was called")
 
 
+class _Below:
+    """What a server would be to a router if all that it is asked for were below ``/{name}/mounted``."""
+
+    def __init__(self, router: Any) -> None:
+        self.router = router
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] in ("http", "websocket"):
+            scope = type(scope)({**scope, "path": f"/a/mounted/{scope.get('path', '')}"})
+        await self.router(scope, receive, send)
+
+
 SUBJECTS = [
     Subject(
         ProtocolRouter,
@@ -33,10 +45,15 @@ SUBJECTS = [
     ),
     Subject(
         PathRouter,
-        build=lambda cls, app: cls(
-            {"/mounted": _never, "/{name}/mounted": _never}, default=cls({"": app}, lifespan=app), lifespan=app
-        ),
+        build=lambda cls, app: cls({"/mounted": _never, "/{name}/mounted": _never}, default=cls({"": app})),
         worked=lambda received, given: given is received,
+        wrong=(lambda cls: cls(5, default=6), ["mounts", "default"]),
+        wrapped=lambda cls, app: cls({"/": app}),
+    ),
+    Subject(
+        PathRouter,
+        build=lambda cls, app: _Below(cls({"/{name}/mounted": app, "/mounted": _never}, default=app)),
+        worked=lambda received, given: given.get("root_path", "").endswith("/a/mounted"),
         wrong=(lambda cls: cls({"api": _never, "/a": 5}, lifespan=7), ["mounts", "mounts['/a']", "lifespan"]),
         wrapped=lambda cls, app: cls({"/": app}),
     ),

@@ -70,7 +70,7 @@ class LintMiddleware:
         watch = _Watch(_CONVERSATIONS[protocol](scope), receive, send, self._judge)
         before = _scope_snapshot(scope)
         try:
-            result: None = await call_with_copy(self.app, scope, watch.receive, watch.send)
+            result: None = await call_with_copy(self.app, scope, {**scope}, watch.receive, watch.send)
         finally:
             watch.over = True
         watch.finish()

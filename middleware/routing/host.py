@@ -100,9 +100,9 @@ class HostRouter:
 
 
 def _canonical(host: str) -> str | None:
-    wildcard = "*." if host.startswith("*.") else ""
-    name = canonical_host(host.removeprefix(wildcard))
-    return name and wildcard + name
+    wildcard, name = ("*.", host[2:]) if host.startswith("*.") else ("", host)
+    name = canonical_host(name) or ""
+    return wildcard + name if name and not (wildcard and name.startswith("[")) else None
 
 
 def _host_problem(parameter: str, host: object) -> Problem | None:
@@ -120,9 +120,10 @@ def _host_problem(parameter: str, host: object) -> Problem | None:
     bare = host.rpartition("//")[2].partition("/")[0]
     if canonical_host(f"[{bare}]"):
         return problem("is an address without its brackets", f"write '[{bare}]'")
-    found = host_of(bare.encode())
-    if found:
-        return problem("is more than a host: ports and paths are not looked at", f"write {found!r}")
+    wildcard = "*." if bare.startswith("*.") else ""
+    found = host_of(bare.removeprefix(wildcard).encode())
+    if found and _canonical(wildcard + found):
+        return problem("is more than a host: ports and paths are not looked at", f"write {wildcard + found!r}")
     return problem("is not a host", "write 'example.com', '*.example.com', '127.0.0.1' or '[::1]'")
 
 

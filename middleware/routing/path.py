@@ -11,6 +11,7 @@ Spec: ASGI HTTP & WebSocket 2.5, Connection Scope (``path``, ``root_path``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._asgi import call_with_copy
@@ -21,8 +22,6 @@ from .starter import Starter
 from .turned_away import turning_away
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .._asgi import ASGIApp
 
 _PREFIXES = Keys(
@@ -39,7 +38,7 @@ class PathRouter:
     A prefix matches the path that equals it or goes on with ``/``, below the root path of the server; the order of
     the mounts does not matter. The application gets a copy of the scope: ``root_path`` has the prefix, ``path`` all
     of the root path, even if a proxy has stripped the server's. A websocket exactly at the prefix gets a ``/``
-    appended, because it cannot be redirected there. An application at ``/`` and the default get the scope as it is.
+    appended, because it cannot be redirected there. An application at ``/`` and the default get the very scope, if it is right.
 
     Args:
         mounts: Applications by prefix. A segment ``{name}`` matches any one segment, and puts it into
@@ -90,20 +89,26 @@ class PathRouter:
         (name, app), prefix, params = self._table.find(path) or (self._default, "", None)
         if self._states:
             await self._starter.before(name, scope)
-        if had_root and not prefix:
+        if had_root and not prefix and "router" not in scope:
             return await app(scope, receive, send)
 
         if protocol == "websocket" and path == prefix:
             path += "/"
-        changes: dict[str, Any] = {"path": root + path, "root_path": root + prefix}
+        copy = {**scope, "path": root + path, "root_path": root + prefix}
         if params:
-            changes.update(_with_params(scope, params))
-        result: None = await call_with_copy(app, scope, receive, send, changes, _OF_THE_PARENT if prefix else ())
+            copy.update(_with_params(scope, params))
+        for key in _OF_THE_PARENT:
+            copy.pop(key, None)
+        result: None = await call_with_copy(app, scope, copy, receive, send, ("path", "root_path"))
         return result
 
 
 def _with_params(scope: Mapping[str, Any], params: Mapping[str, str]) -> dict[str, Any]:
     """The named segments where Starlette and where Channels look for them, beside those of a router further out."""
-    outer, url_route = scope.get("path_params") or {}, scope.get("url_route") or {}
-    kwargs = {**url_route.get("kwargs", {}), **params}
-    return {"path_params": {**outer, **params}, "url_route": {"args": (), **url_route, "kwargs": kwargs}}
+    path_params, url_route = _mapping(scope.get("path_params")), _mapping(scope.get("url_route"))
+    kwargs = {**_mapping(url_route.get("kwargs")), **params}
+    return {"path_params": {**path_params, **params}, "url_route": {"args": (), **url_route, "kwargs": kwargs}}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -11,7 +11,7 @@ import inspect
 import logging
 from contextvars import Context
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from anyio.lowlevel import EventLoopToken, current_token
 
@@ -52,7 +52,7 @@ class Starter:
         self._lazy = choice == "lazy"
         fan_out = choice is None or choice == "lazy"
         self._lifespan = Lifespan(apps if fan_out else {})
-        self._late: dict[EventLoopToken, asyncio.Future[Message]] = {}
+        self._late: dict[EventLoopToken, _Late] = {}
         self.states: dict[int | None, dict[str, dict[str, Any]]] = self._lifespan.states
         self.app: ASGIApp = self if choice is None or choice == "lazy" else (choice or _declining)
 
@@ -110,22 +110,29 @@ class Starter:
         loop = current_token()
         if loop in self._lifespan.running:
             return
-        answered = self._late.get(loop)
-        if answered is None:
-            answered = self._late[loop] = _start_in_the_background(self._lifespan)
-            answered.add_done_callback(lambda _: self._late.pop(loop))
-        message = await asyncio.shield(answered)  # a connection that is cancelled takes no other with it
+        late = self._late.get(loop)
+        if late is None:
+            late = self._late[loop] = _start_in_the_background(self._lifespan)
+            late.task.add_done_callback(lambda _: self._late.pop(loop))
+        message = await asyncio.shield(late.answer)  # a connection that is cancelled takes no other with it
         if message["type"] != "lifespan.startup.complete":
             raise RuntimeError(f"{self._owner}: the start-up failed: {message.get('message', '')}")
 
 
-def _start_in_the_background(lifespan: Lifespan) -> asyncio.Future[Message]:
-    """Play the server that starts ``lifespan`` and never stops it; what it answers to start-up is the result."""
+class _Late(NamedTuple):
+    """A lifespan that no server runs: the task, which nobody else would keep, and the answer to its start-up."""
+
+    task: asyncio.Task[None]
+    answer: asyncio.Future[Message]
+
+
+def _start_in_the_background(lifespan: Lifespan) -> _Late:
+    """Play the server that starts ``lifespan`` and never stops it."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError("lifespan='lazy' needs asyncio: on trio, only a server can start applications") from None
-    answered: asyncio.Future[Message] = loop.create_future()
+    answer: asyncio.Future[Message] = loop.create_future()
     events = [{"type": "lifespan.startup"}]
 
     async def receive() -> Message:
@@ -134,18 +141,19 @@ def _start_in_the_background(lifespan: Lifespan) -> asyncio.Future[Message]:
         return events.pop()
 
     async def send(message: Message) -> None:
-        if not answered.done():
-            answered.set_result(message)
+        if not answer.done():
+            answer.set_result(message)
 
     def ended(task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        if not answered.done():
-            answered.set_result({"type": "lifespan.startup.failed", "message": repr(error)})
+        if not answer.done():
+            answer.set_result({"type": "lifespan.startup.failed", "message": repr(error)})
 
     scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}}
     # In a context of its own: the applications outlive the connection that starts them.
-    loop.create_task(lifespan(scope, receive, send), context=Context()).add_done_callback(ended)
-    return answered
+    task = loop.create_task(lifespan(scope, receive, send), context=Context())
+    task.add_done_callback(ended)
+    return _Late(task, answer)
 
 
 def _may_need_a_lifespan(app: Any) -> bool:

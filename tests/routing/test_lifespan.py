@@ -19,8 +19,9 @@ import sniffio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from middleware import ProtocolRouter
+from middleware import HostRouter, PathRouter, ProtocolRouter
 from middleware.lint import LintMiddleware
+from middleware.routing import participant
 from middleware.routing.lifespan import RUNNING
 from tests.asgi import (
     BODY,
@@ -607,7 +608,8 @@ def test_an_application_that_makes_up_its_attributes_can_be_wrapped() -> None:
 
 @pytest.mark.parametrize("broken", [True, False])
 async def test_a_lifespan_leaves_no_garbage_cycle(broken: bool) -> None:
-    router = ProtocolRouter(http=App("http", [], fails="startup failed" if broken else ""))
+    app = App("http", [], fails="startup failed" if broken else "")
+    router = ProtocolRouter(http=PathRouter({"/": app}), websocket=app)
     await run(router, lint=False, events=(STARTUP, SHUTDOWN))
     gc.collect()
     gc.disable()
@@ -629,6 +631,70 @@ async def test_nested_routers_are_one_participant_each() -> None:
     router = ProtocolRouter(http=inner, websocket=App("c", log))
     await run(router)
     assert log == ["a startup", "b startup", "c startup", "c shutdown", "b shutdown", "a shutdown"]
+
+
+async def test_an_application_in_several_routers_is_started_once_and_is_at_home_in_all() -> None:
+    log: list[str] = []
+    api, chat, site = (App(name, log, state={"db": name}) for name in ("api", "chat", "site"))
+    router = ProtocolRouter(
+        http=PathRouter({"/api": Wrapper(api), "/": HostRouter({"127.0.0.1": site}, default=api)}),
+        websocket=Wrapper(PathRouter({"/chat": chat, "/api": Wrapper(Wrapper(api), "inner")})),
+        default=api,
+    )
+    async with serving(router):
+        for scope, app in (
+            (http_scope("/api"), api),
+            (http_scope("/"), site),
+            (http_scope("/", headers=[]), api),
+            (websocket_scope("/chat"), chat),
+            (websocket_scope("/api"), api),
+            ({"type": "other"}, api),
+        ):
+            app.seen = {}
+            await call(router, scope)
+            assert app.seen == {"db": app.name}
+    assert log == [f"{name} startup" for name in ("api", "site", "chat")] + [
+        f"{name} shutdown" for name in ("chat", "site", "api")
+    ]
+
+
+async def test_what_an_inner_router_has_started_it_stops_if_the_next_application_fails() -> None:
+    log: list[str] = []
+    api, failing = App("api", log), App("failing", log, fails="startup failed")
+    inner = PathRouter({"/api": api, "/failing": failing})
+    sent = await run(ProtocolRouter(http=api, websocket=inner, default=App("never", log)), events=(STARTUP,))
+    assert sent == [{"type": "lifespan.startup.failed", "message": "websocket: /failing: no database"}]
+    assert log == ["api startup", "failing startup", "api shutdown"]
+
+
+async def test_a_router_that_stands_in_two_places_is_started_once() -> None:
+    log: list[str] = []
+    inner = PathRouter({"/api": App("api", log)})
+    await run(ProtocolRouter(http=inner, websocket=Wrapper(inner)))
+    assert log == ["api startup", "api shutdown"]
+
+
+@pytest.mark.parametrize("event", ["startup", "shutdown"])
+async def test_a_hang_is_told_with_the_name_of_the_application_and_waited_for(
+    event: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(participant, "_PATIENCE", 0.02)
+    log: list[str] = []
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        async def delayed() -> Message:
+            message: Message = await receive()
+            if message["type"] == f"lifespan.{event}":
+                await anyio.sleep(0.1)
+            return message
+
+        await App("slow", log)(scope, delayed, send)
+
+    assert types(await run(PathRouter({"/fast": App("fast", log), "/slow": slow}))) == [STARTED, STOPPED]
+    assert log == ["fast startup", "slow startup", "slow shutdown", "fast shutdown"]
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("middleware", logging.WARNING)
+    assert record.getMessage() == f"still waiting for the application /slow to answer lifespan.{event}"
 
 
 async def test_it_can_be_started_again() -> None:
@@ -680,3 +746,45 @@ def test_any_mixture_of_applications_is_started_and_stopped_as_the_rules_say(beh
         assert answer["type"] == ("lifespan.shutdown.failed" if broken else STOPPED)
     named = [part.partition(":")[0] for part in answer.get("message", "").split("; ") if part]
     assert named == [f"app{number}" for number in broken]
+
+
+TREES = st.recursive(
+    st.integers(0, 3),
+    lambda children: st.tuples(
+        st.sampled_from([PathRouter, HostRouter, Wrapper]), st.lists(children, min_size=1, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(TREES, min_size=1, max_size=3), st.none() | st.integers(0, 3))
+def test_in_any_tree_of_routers_each_application_is_started_once_in_order_and_stopped_in_reverse(
+    trees: list[Any], failing: int | None
+) -> None:
+    log: list[str] = []
+    apps = [App(f"app{number}", log, fails="startup failed" * (number == failing)) for number in range(4)]
+    first_seen: dict[str, None] = {}
+
+    def built(tree: Any) -> Any:
+        if isinstance(tree, int):
+            first_seen[f"app{tree}"] = None
+            return apps[tree]
+        cls, children = tree
+        if cls is Wrapper:
+            return Wrapper(built(children[0]))
+        prefix = "/" if cls is PathRouter else "host"
+        return cls({f"{prefix}{number}": built(child) for number, child in enumerate(children)})
+
+    router = ProtocolRouter({f"type{number}": built(tree) for number, tree in enumerate(trees)})
+    sent = anyio.run(functools.partial(run, router))
+
+    order = [*first_seen]
+    if failing is not None and f"app{failing}" in order:
+        order = order[: order.index(f"app{failing}") + 1]
+        assert types(sent) == ["lifespan.startup.failed"]
+        assert sent[0]["message"].endswith("no database")
+    else:
+        assert types(sent) == [STARTED, STOPPED]
+    stopped = [name for name in reversed(order) if name != f"app{failing}"]
+    assert log == [f"{name} startup" for name in order] + [f"{name} shutdown" for name in stopped]
