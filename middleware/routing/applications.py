@@ -78,7 +78,7 @@ def load_lifespan(
     """Return what ``lifespan=`` asks for, the application loaded; what is wrong with it is added to ``problems``."""
     if value is None or value is False:
         return value
-    if value == "lazy":
+    if isinstance(value, str) and value == "lazy":
         return "lazy"
     app = load_application("lifespan", value, problems)
     if problems and problems[-1].parameter == "lifespan":

@@ -75,7 +75,7 @@ class ProtocolRouter:
             if name in apps and value is not None:
                 problems.append(Problem(name, value, "is given twice, application_mapping has it too", "give it once"))
         apps.update({name: load_application(name, app, problems) for name, app in keywords.items() if app is not None})
-        chosen = apps.pop("lifespan", None) or load_lifespan(lifespan, problems)
+        chosen = apps.pop("lifespan") if "lifespan" in apps else load_lifespan(lifespan, problems)
         if not apps and not callable(chosen) and not problems:
             remedy = "write ProtocolRouter(http=get_asgi_application(), websocket=...)"
             problems.append(Problem("http", None, "leaves the router without any application", remedy))

@@ -48,21 +48,24 @@ class Starter:
     def __init__(
         self, owner: str, apps: Mapping[str, ASGIApp], choice: ASGIApp | Literal["lazy", False] | None
     ) -> None:
-        self._owner = owner
-        self._lazy = choice == "lazy"
-        fan_out = choice is None or choice == "lazy"
-        self._lifespan = Lifespan(apps if fan_out else {})
-        self._late: dict[EventLoopToken, _Late] = {}
-        self.states: dict[int | None, dict[str, dict[str, Any]]] = self._lifespan.states
-        self.app: ASGIApp = self if choice is None or choice == "lazy" else (choice or _declining)
-
         inner = {name: innermost(app) for name, app in apps.items()}
+        self._owner = owner
         self._nested = [app._starter for app in inner.values() if isinstance(getattr(app, "_starter", None), Starter)]
-        self.needing = [name for name, app in inner.items() if choice is None and _may_need_a_lifespan(app)]
+        self._lazy = isinstance(choice, str)
+        self._late: dict[EventLoopToken, _Late] = {}
+        self.needing: list[str] = []
+        if choice is None or isinstance(choice, str):
+            self.app: ASGIApp = self
+            self._lifespan = Lifespan(apps)
+            if choice is None:
+                self.needing += [name for name, app in inner.items() if _may_need_a_lifespan(app)]
+        else:
+            self.app = _declining if choice is False else choice
+            self._lifespan = Lifespan({})
+            self._hush()
+        self.states = self._lifespan.states
         if self._lazy or self.needing:
             self.states[_UNHEARD] = {}
-        if not fan_out:
-            self._hush()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._lazy:
@@ -90,6 +93,8 @@ class Starter:
                 received.setdefault(key, value)
 
     def _warn(self) -> None:
+        if self.states.pop(_UNHEARD, None) is None:
+            return  # another thread was first
         self._hush()
         _logger.warning(
             "the server sends no lifespan, and %s may need one to start: write %s(..., lifespan='lazy'), "
@@ -100,9 +105,9 @@ class Starter:
 
     def _hush(self) -> None:
         """One warning is enough: the outermost router speaks for those inside it."""
-        if not self._lazy:
-            self.states.pop(_UNHEARD, None)
-            for starter in self._nested:
+        for starter in self._nested:
+            if not starter._lazy:
+                starter.states.pop(_UNHEARD, None)
                 starter._hush()
 
     async def _start(self) -> None:

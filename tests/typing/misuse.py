@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from middleware import Middleware, ProtocolRouter, stack
+from middleware import HostRouter, Middleware, PathRouter, ProtocolRouter, stack
 from middleware.lint import LintMiddleware
 
 
@@ -33,6 +33,15 @@ def misuse(wsgi: Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]) ->
     ProtocolRouter({"http": app}, app)  # type: ignore[call-arg]
     ProtocolRouter({1: app})  # type: ignore[dict-item]
     ProtocolRouter({"http": None})  # type: ignore[dict-item]
+    ProtocolRouter(http=app, lifespan=True)  # type: ignore[arg-type]
+    PathRouter()  # type: ignore[call-arg]
+    PathRouter(app)  # type: ignore[arg-type]
+    PathRouter({"/api": 42})  # type: ignore[dict-item]
+    PathRouter({"/api": app}, app)  # type: ignore[call-arg]
+    PathRouter({"/api": app}, lifespan=True)  # type: ignore[arg-type]
+    HostRouter()  # type: ignore[call-arg]
+    HostRouter([("example.com", app)])  # type: ignore[arg-type]
+    HostRouter({b"example.com": app})  # type: ignore[dict-item]
     LintMiddleware()  # type: ignore[call-arg]
     LintMiddleware(app, True)  # type: ignore[call-arg]
     LintMiddleware(app, strict="yes")  # type: ignore[arg-type]

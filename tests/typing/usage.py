@@ -27,7 +27,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp as StarletteApplication
 from starlette.types import Receive, Scope, Send
 
-from middleware import ConfigurationError, Middleware, ProtocolRouter, stack
+from middleware import ConfigurationError, HostRouter, Middleware, PathRouter, ProtocolRouter, stack
 from middleware.lint import LintError, LintMiddleware
 
 if TYPE_CHECKING:
@@ -165,6 +165,24 @@ def litestar() -> ProtocolRouter:
     layer = DefineMiddleware(LintMiddleware, strict=False)
     app = Litestar([], middleware=[LintMiddleware, layer], logging_config=None)
     return ProtocolRouter(http=app, websocket=app)
+
+
+def mounts() -> list[PathRouter | HostRouter | ProtocolRouter]:
+    django = get_asgi_application()
+    starlettes = {"/a": Starlette(), "/b": Starlette()}
+    chat: Any = ChatConsumer.as_asgi()
+    paths = PathRouter({"/api": FastAPI(), "/ws/{room}": chat, "/x": f"{__name__}:untyped"}, default=django)
+    return [
+        paths,
+        PathRouter(starlettes),
+        PathRouter({}, default=in_asgirefs_types, lifespan="lazy"),
+        PathRouter(mounts={"/": Litestar(logging_config=None)}, lifespan=False),
+        PathRouter({"/": HostRouter({"api.example.com": paths, "*.example.com": application.method}, default=loose)}),
+        HostRouter({"[::1]": in_starlettes_types}, lifespan=f"{__name__}:loose"),
+        HostRouter(hosts={"example.com": ProtocolRouter(http=django)}, lifespan=application),
+        ProtocolRouter(http=paths, websocket=PathRouter({"/ws": application}), lifespan="lazy"),
+        ProtocolRouter(http=paths, lifespan=False),
+    ]
 
 
 def layers() -> list[Callable[[Any, Any, Any], Awaitable[None]]]:
