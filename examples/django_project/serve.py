@@ -17,8 +17,9 @@ PORTS = range(8000, 8100)
 HINTS = """
   {address}
 
-  Open it in two tabs and say something: Django serves the page, the conversation goes over a websocket at
-  /ws/, both from the one `application` in project/asgi.py. Any other websocket path is refused with 403.
+  Open it in two tabs and say something: Django serves the page, and the conversation goes over a websocket at
+  /ws/. FastAPI, mounted at /api, counts the visits: see {address}api/status
+  All three are behind the one `application` in project/asgi.py. Any other websocket path is refused with 403.
 
   Ctrl-C stops the server.
 """

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from fastapi import __version__ as version
+from playwright.sync_api import Browser, Route, sync_playwright
 
 from tests.examples.demo import WAIT_SECONDS, demo
 from tests.servers.process import Server, free_port
@@ -27,10 +29,17 @@ CHROMIUM_ARGUMENTS = [
 
 
 class Tab:
-    """The page in a window of its own, with all that it asks for and everything that its console says."""
+    """The page in a window of its own, with all that it asks for and everything that its console says.
 
-    def __init__(self, browser: Browser, address: str, **context: Any) -> None:
+    ``api`` answers instead of the server what the page asks the API.
+    """
+
+    def __init__(
+        self, browser: Browser, address: str, api: Callable[[Route], None] | None = None, **context: Any
+    ) -> None:
         self.page = browser.new_context(**context).new_page()
+        if api is not None:
+            self.page.route("**/api/**", api)
         self.page.set_default_timeout(1000 * WAIT_SECONDS)
         self.asked_for: list[str] = []
         self.console: list[str] = []
@@ -82,6 +91,43 @@ def test_what_is_typed_in_one_window_shows_as_text_in_the_other(site: Server, br
         assert tab.console == []
 
 
+def test_the_page_counts_visits_at_the_api_and_shows_who_answered(tmp_path: Path, browser: Browser):
+    with demo(tmp_path / "log", PORT=str(free_port())) as server:
+        for visit in (1, 2):
+            tab = Tab(browser, f"http://127.0.0.1:{server.port}/")
+            tab.sees(f"Visit {visit} since ")
+            outcome = tab.page.locator("#api").inner_text()
+            assert re.fullmatch(rf"/api/visits went to FastAPI {version}, .* with the root path /api\.", outcome)
+            assert tab.console == []
+
+
+def test_the_page_shows_when_the_api_started_by_the_clock_of_the_visitor(site: Server, browser: Browser):
+    def answer(route: Route) -> None:
+        route.fulfill(json={"visit": 7, "framework": "Other", "root_path": "/", "started": "2026-01-01T22:45:00+00:00"})
+
+    tab = Tab(browser, f"http://127.0.0.1:{site.port}/", answer, locale="en-GB", timezone_id="Asia/Kolkata")
+    tab.sees("Visit 7 since 04:15")
+    tab.sees("went to Other, running since 04:15 with the root path /.")
+
+
+@pytest.mark.parametrize(
+    ("api", "error"),
+    [
+        pytest.param(lambda route: route.abort(), "the API did not answer", id="unreachable"),
+        pytest.param(lambda route: route.fulfill(status=500), "the API answered with error 500", id="broken"),
+        pytest.param(lambda route: route.fulfill(body="<p>"), "the API did not answer with JSON", id="something-else"),
+    ],
+)
+def test_the_page_says_what_is_wrong_with_the_api_and_the_conversation_goes_on(
+    site: Server, browser: Browser, api: Callable[[Route], None], error: str
+):
+    tab = Tab(browser, f"http://127.0.0.1:{site.port}/", api)
+    tab.sees(f"Visits are not counted: {error}")
+    tab.sees(f"was asked for, but {error}.")
+    tab.say(f"{error}?")
+    tab.sees(f"{error}?")
+
+
 def test_the_page_says_that_the_connection_is_lost_and_comes_back_by_itself(tmp_path: Path, browser: Browser):
     port = str(free_port())
     with demo(tmp_path / "first", PORT=port) as server:
@@ -90,8 +136,10 @@ def test_the_page_says_that_the_connection_is_lost_and_comes_back_by_itself(tmp_
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(5) == 0
         tab.sees("Connection lost, next attempt in")
+        tab.sees("Visits are not counted: the API did not answer")
         assert tab.page.get_by_role("button", name="Send").is_disabled()
     with demo(tmp_path / "second", PORT=port):
         tab.sees("Connected as Guest 1")
+        tab.sees("Visit 1 since")
         tab.say("here again")
         tab.sees("here again")

@@ -16,9 +16,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import fastapi
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -28,12 +30,16 @@ from tests.examples.demo import PROJECT, WAIT_SECONDS, demo
 from tests.servers.process import Server, command, free_port, serving
 
 
-def get(server: Server, path: str) -> tuple[int, str, str]:
+def get(server: Server, path: str, method: str = "GET") -> tuple[int, str, str]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS)
     with contextlib.closing(connection):
-        connection.request("GET", path)
+        connection.request(method, path)
         response = connection.getresponse()
         return response.status, response.headers.get("content-type", ""), response.read().decode()
+
+
+def post(server: Server, path: str) -> tuple[int, str, str]:
+    return get(server, path, "POST")
 
 
 def enter(server: Server, path: str = "/ws/") -> ClientConnection:
@@ -57,6 +63,43 @@ def test_django_answers_the_page_and_the_admin_beside_it_without_a_database(site
     assert get(site, "/admin/")[0] == 302
     assert get(site, "/nowhere")[0] == 404
     assert database.exists() == existed
+
+
+def test_fastapi_answers_below_api_from_what_its_start_has_set_up(site: Server):
+    before = json.loads(get(site, "/api/status")[2])
+    assert (before["framework"], before["root_path"]) == (f"FastAPI {fastapi.__version__}", "/api")
+    first, second = (post(site, "/api/visits") for _ in "12")
+    assert (first[0], second[0]) == (201, 201)
+    assert json.loads(second[2])["visit"] == json.loads(first[2])["visit"] + 1
+    assert json.loads(get(site, "/api/status")[2])["started"] == before["started"]
+
+
+def test_what_is_not_below_api_is_not_for_fastapi(site: Server):
+    assert get(site, "/api/nowhere")[:2] == (404, "application/json")
+    assert get(site, "/apix")[:2] == (404, "text/html; charset=utf-8")
+
+
+def test_fastapi_describes_itself_where_it_is_mounted(site: Server):
+    description = json.loads(get(site, "/api/openapi.json")[2])
+    assert description["servers"] == [{"url": "/api"}]
+    assert description["paths"].keys() == {"/status", "/visits"}
+    assert "url: '/api/openapi.json'" in get(site, "/api/docs")[2]
+
+
+def test_the_api_starts_and_stops_with_the_server_and_sees_the_chat_beside_it(tmp_path: Path):
+    earliest = datetime.now(UTC)
+    with demo(tmp_path / "log", PORT=str(free_port())) as server:
+        status = json.loads(get(server, "/api/status")[2])
+        assert earliest <= datetime.fromisoformat(status["started"]) <= datetime.now(UTC)
+        assert status["people"] == 0
+        with enter(server) as client:
+            hear(client, "welcome")
+            assert json.loads(get(server, "/api/status")[2])["people"] == 1
+        assert "the store is closed" not in server.log()
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(5) == 0
+    steps = ["the store is open", "startup complete", "Waiting for application shutdown", "the store is closed"]
+    assert re.findall("|".join(steps), server.log()) == steps
 
 
 def test_everybody_hears_what_anybody_says_and_who_comes_and_goes(site: Server):
@@ -124,10 +167,12 @@ def test_another_websocket_path_is_refused_before_the_handshake(site: Server):
 def test_it_is_the_same_on_every_server(name: str, tmp_path: Path):
     with serving(command(name, "project.asgi:application"), PROJECT, tmp_path / "log") as server:
         assert get(server, "/")[0] == 200
+        assert json.loads(post(server, "/api/visits")[2]) == {"visit": 1}
+        assert json.loads(get(server, "/api/status")[2])["root_path"] == "/api"
         with enter(server) as one, enter(server) as two:
-            name = hear(one, "welcome")["name"]
+            guest = hear(one, "welcome")["name"]
             one.send("hello")
-            assert hear(two, "said") == {"event": "said", "name": name, "text": "hello"}
+            assert hear(two, "said") == {"event": "said", "name": guest, "text": "hello"}
             one.send(b"binary")
             hear(two, "left")
             with pytest.raises(ConnectionClosed) as closed:
@@ -136,6 +181,14 @@ def test_it_is_the_same_on_every_server(name: str, tmp_path: Path):
     assert closed.value.rcvd.code == 4003
     assert not re.search("Traceback|ERROR|WARNING", server.log()), server.log()
     assert server.process.returncode == 0
+    stops = ["closed"] if name != "daphne" else []  # which tells no application that it ends
+    assert re.findall(r"the store is (\w+)", server.log()) == ["open", *stops]
+
+
+def test_django_finds_nothing_wrong_with_the_project(tmp_path: Path):
+    arguments = [sys.executable, str(PROJECT / "manage.py"), "check", "--fail-level", "DEBUG"]
+    ended = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.fixture
@@ -282,8 +335,11 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "project/asgi.py",
             {"application = get_asgi_application()"},
             {
-                "from middleware import ProtocolRouter",
-                "application = ProtocolRouter(http=get_asgi_application(), websocket='chat.sockets:application')",
+                "from middleware import PathRouter, ProtocolRouter",
+                (
+                    "application = ProtocolRouter(http=PathRouter({'/api': 'chat.api:application'}, "
+                    "default=get_asgi_application()), websocket='chat.sockets:application', lifespan='lazy')"
+                ),
             },
         ),
         ("manage.py", set(), set()),

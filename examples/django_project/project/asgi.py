@@ -3,13 +3,19 @@ ASGI config for project project.
 
 It exposes the ASGI callable as a module-level variable named ``application``.
 
-Two lines are not as ``django-admin startproject`` wrote them: the import of ``ProtocolRouter``, and ``application``.
-Pages still come from Django, the admin among them. Websockets go to ``application`` in ``chat/sockets.py``, which
-Django alone answers with a 500. It is named, not imported: the router imports it after ``get_asgi_application()`` has
-set Django up, so that it may use models.
+Two statements are not as ``django-admin startproject`` wrote them: the import of the routers, and ``application``.
+
+- Pages still come from Django, the admin among them.
+- What is below ``/api`` goes to FastAPI in ``chat/api.py``. It knows itself by its own paths, ``/status`` and so on,
+  and is started and stopped with the server.
+- Websockets go to ``application`` in ``chat/sockets.py``; Django alone answers them with a 500.
+
+The last two are named, not imported: the routers import them after ``get_asgi_application()`` has set Django up, so
+that they may use models.
 
 Serve it from this folder with any ASGI server, for example
 
+    pip install asgi-middleware django fastapi "uvicorn[standard]"
     uvicorn project.asgi:application
 
 and open the page in two tabs. ``python serve.py`` does the same and finds a free port.
@@ -22,8 +28,12 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from middleware import ProtocolRouter
+from middleware import PathRouter, ProtocolRouter
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-application = ProtocolRouter(http=get_asgi_application(), websocket="chat.sockets:application")
+application = ProtocolRouter(
+    http=PathRouter({"/api": "chat.api:application"}, default=get_asgi_application()),
+    websocket="chat.sockets:application",
+    lifespan="lazy",  # for daphne, which starts no application: there the first connection does
+)

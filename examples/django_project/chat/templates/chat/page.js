@@ -2,13 +2,16 @@
 
 const KEPT_LINES = 500;
 const LONGEST_PAUSE = 8; // seconds between two attempts to connect
+const PATIENCE = 5; // seconds until an answer of the API is no longer waited for
 
-const [state, conversation, people, form, input, button, layer] = [
-  "state", "conversation", "people", "say", "text", "send", "websocket",
+const [state, conversation, people, visits, form, input, button] = [
+  "state", "conversation", "people", "visits", "say", "text", "send",
 ].map((id) => document.getElementById(id));
 
 const address = new URL("ws/", location);
 address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+const visitsAddress = new URL("api/visits", location);
+const statusAddress = new URL("api/status", location);
 
 let socket;
 let me;
@@ -22,10 +25,11 @@ function connect() {
     setPeople([]);
     const reason = close.reason || "Connection lost";
     if (me) note(reason);
-    explain(me ? "was accepted, and has ended." : "was not accepted.");
+    explain("websocket", address, me ? "was accepted, and has ended." : "was not accepted.");
     me = undefined;
     tryAgainIn(Math.min(2 ** failures++, LONGEST_PAUSE), reason);
   };
+  countVisit(); // each time, because a server that was restarted counts from one
 }
 
 function tryAgainIn(seconds, reason) {
@@ -37,13 +41,37 @@ function tryAgainIn(seconds, reason) {
   }, 1000);
 }
 
+async function countVisit() {
+  try {
+    const { visit } = await ask(visitsAddress, "POST");
+    const { framework, root_path, started } = await ask(statusAddress);
+    const since = clock(new Date(started));
+    setVisits("counted", `Visit ${visit} since ${since}`);
+    explain("api", visitsAddress, `went to ${framework}, running since ${since} with the root path ${root_path}.`);
+  } catch (error) {
+    setVisits("failed", `Visits are not counted: ${error.message}`);
+    explain("api", visitsAddress, `was asked for, but ${error.message}.`);
+  }
+}
+
+async function ask(address, method = "GET") {
+  const signal = AbortSignal.timeout(1000 * PATIENCE);
+  const response = await fetch(address, { method, signal }).catch(() => {
+    throw new Error("the API did not answer");
+  });
+  if (!response.ok) throw new Error(`the API answered with error ${response.status}`);
+  return response.json().catch(() => {
+    throw new Error("the API did not answer with JSON");
+  });
+}
+
 function show({ event, name, text, people }) {
   if (event === "welcome") {
     me = name;
     failures = 0;
     button.disabled = false;
     setState("open", `Connected as ${me}`);
-    explain("went to chat/sockets.py, which accepted it.");
+    explain("websocket", address, "went to chat/sockets.py, which accepted it.");
   } else if (event === "said") {
     message(name, text);
   } else {
@@ -62,9 +90,12 @@ function element(tag, className, text) {
 
 function message(name, text) {
   const line = element("li", name === me ? "message mine" : "message", "");
-  const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  line.append(element("span", "who", `${name}, ${time}`), element("span", "what", text));
+  line.append(element("span", "who", `${name}, ${clock(new Date())}`), element("span", "what", text));
   add(line);
+}
+
+function clock(date) {
+  return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
 function note(text) {
@@ -88,10 +119,16 @@ function setState(name, text) {
   state.textContent = text;
 }
 
-function explain(outcome) {
-  if (!layer) return;
-  layer.querySelector(".path").textContent = address.pathname;
-  layer.querySelector(".outcome").textContent = outcome;
+function setVisits(name, text) {
+  visits.dataset.state = name;
+  visits.textContent = text;
+}
+
+function explain(id, { pathname }, outcome) {
+  const entry = document.getElementById(id);
+  if (!entry) return; // the page came over WSGI
+  entry.querySelector(".path").textContent = pathname;
+  entry.querySelector(".outcome").textContent = outcome;
 }
 
 form.addEventListener("submit", (event) => {
@@ -101,5 +138,6 @@ form.addEventListener("submit", (event) => {
   input.value = "";
 });
 
-explain("is being asked for.");
+explain("websocket", address, "is being asked for.");
+explain("api", visitsAddress, "is being asked for.");
 connect();
