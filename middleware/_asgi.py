@@ -36,17 +36,31 @@ async def call_with_copy(
 
     A middleware must copy the scope before it changes something in it (ASGI 3.0, Middleware), yet layers outside
     read what frameworks add (``route``, ``path_params``, ``user``): keys that ``copy`` has and ``scope`` has not are
-    set in ``scope`` when ``app`` returns or raises, but for those that the middleware has ``changed``.
+    set in ``scope``, but for those that the middleware has ``changed``. That is done when ``app`` sends its first
+    message, where Starlette's ``BaseHTTPMiddleware`` goes on, and when it returns or raises.
     """
     trail = scope.get(TRAIL)
     if trail:
         trail[0] = copy
+    begun = False
+
+    def hand_back() -> None:
+        if not copy.keys() <= scope.keys():
+            for key in copy.keys() - scope.keys():
+                if key not in changed:
+                    scope[key] = copy[key]
+
+    def handing_back(message: Any) -> Awaitable[None]:
+        nonlocal begun
+        if not begun:
+            begun = True
+            hand_back()
+        return send(message)
+
     try:
-        return await app(copy, receive, send)
+        return await app(copy, receive, handing_back)
     finally:
-        for key in copy.keys() - scope.keys():
-            if key not in changed:
-                scope[key] = copy[key]
+        hand_back()
 
 
 def application_problem(parameter: str, value: Any) -> Problem | None:

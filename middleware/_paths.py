@@ -10,6 +10,8 @@ Spec: ASGI HTTP & WebSocket 2.5, Connection Scope (``path``, ``root_path``).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import unquote
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 T = TypeVar("T")
+
+_Found = tuple[T, str, dict[str, str] | None]
+_Shape = tuple[Callable[[list[str]], Any], dict[Any, tuple[T, list[tuple[int, str]]]]]
+"""Prefixes with names at the same places: what takes the literals out of their segments, and the prefixes by those."""
 
 _SEGMENT = re.compile(r"\{[^\W\d]\w*\}|(?!\.{1,2}$)[^{}?#*/]+")
 
@@ -30,10 +36,11 @@ def below_root(scope: Mapping[str, Any]) -> tuple[str, str, bool]:
     and granian leave it out: such a path is below the root as it is.
     """
     path = scope.get("path") or ""
-    root = (scope.get("root_path") or "").rstrip("/")
+    root = scope.get("root_path") or ""
     if not root:
-        return root, path, True
-    if path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        return "", path, True
+    root = root.rstrip("/")
+    if path == root or path.startswith(f"{root}/"):
         return root, path[len(root) :], True
     return root, path, False
 
@@ -41,55 +48,65 @@ def below_root(scope: Mapping[str, Any]) -> tuple[str, str, bool]:
 class PrefixTable(Generic[T]):
     """Values by path prefix: the longest that matches wins, of two as long the one with a literal further left.
 
-    A look-up is one probe of a dictionary for each shape that prefixes have (how many segments, which of them are a
-    ``{name}``), however many prefixes there are and however long the path is.
+    A look-up takes a step for each segment that the longest prefix has, however many prefixes there are and however
+    long the path is.
 
     Args:
         entries: Prefixes that ``prefix_problem`` finds nothing wrong with, no two of them with one ``prefix_key``,
             and their values.
     """
 
-    __slots__ = ("_deepest", "_shapes")
+    __slots__ = ("_levels", "_root")
 
     def __init__(self, entries: Iterable[tuple[str, T]]) -> None:
-        tables: dict[tuple[bool, ...], dict[Any, tuple[T, list[str]]]] = {}
-        for prefix, value in entries:
-            segments = _segments(prefix)
-            shape = tuple(map(_is_name, segments))
-            names = [segment[1:-1] for segment in segments if _is_name(segment)]
-            tables.setdefault(shape, {})[prefix_key(prefix)] = value, names
-        self._shapes = [
-            (len(shape), shape if any(shape) else None, tables[shape])
-            for shape in sorted(tables, key=lambda shape: (-len(shape), shape))
-        ]
-        self._deepest = max(map(len, tables), default=0)
+        split = [(["", *_segments(prefix)], value) for prefix, value in entries]
+        depth = max((len(segments) for segments, _ in split), default=1)
+        literals: list[dict[str, _Found[T]]] = [{} for _ in range(depth)]
+        shapes: list[dict[tuple[bool, ...], _Shape[T]]] = [{} for _ in range(depth)]
+        for segments, value in split:
+            level = len(segments) - 1
+            names = [(index, segment[1:-1]) for index, segment in enumerate(segments) if _is_name(segment)]
+            if names:
+                shape = tuple(map(_is_name, segments))
+                literal = itemgetter(*[index for index, named in enumerate(shape) if not named])
+                known: _Shape[T] = shapes[level].setdefault(shape, (literal, {}))
+                known[1][literal(segments)] = value, names
+            else:
+                prefix = "/".join(segments)
+                literals[level][prefix] = value, prefix, None
+        self._root = literals[0].get("")
+        by_literals_first = [[level[shape] for shape in sorted(level)] for level in shapes]
+        self._levels = [*zip(literals, by_literals_first, strict=True)][1:]
 
-    def find(self, path: str) -> tuple[T, str, dict[str, str] | None] | None:
+    def find(self, path: str) -> _Found[T] | None:
         """The value of the best prefix of ``path``, the part of the path that it matched, and its named segments."""
-        ends = [0]  # of the first segments, no more of them than a prefix has
+        found = self._root
         end = 0
-        if path[:1] == "/":
-            while end >= 0 and len(ends) <= self._deepest:
-                end = path.find("/", end + 1)
-                ends.append(end if end >= 0 else len(path))
-        for depth, shape, table in self._shapes:
-            if depth >= len(ends):
-                continue
-            matched = path[: ends[depth]]
-            if shape is None:
-                entry = table.get(matched)
-                if entry is not None:
-                    return entry[0], matched, None
-                continue
-            segments = matched.split("/")[1:]
-            entry = table.get(
-                tuple([None if named else segment for segment, named in zip(segments, shape, strict=True)])
-            )
-            if entry is not None:
-                params = [segment for segment, named in zip(segments, shape, strict=True) if named]
-                if all(params):
-                    return entry[0], matched, dict(zip(entry[1], params, strict=True))
+        for literals, shapes in self._levels:
+            end = path.find("/", end + 1)
+            head = path if end < 0 else path[:end]
+            literal = literals.get(head)
+            if literal is not None:
+                found = literal
+            elif shapes:
+                found = _with_names(head, shapes) or found
+            if end < 0:
+                break
+        return found
+
+
+def _with_names(head: str, shapes: Iterable[_Shape[T]]) -> _Found[T] | None:
+    if head[:1] != "/":
         return None
+    segments = head.split("/")
+    for literal, table in shapes:
+        entry = table.get(literal(segments))
+        if entry is not None:
+            value, names = entry
+            params = {name: segments[index] for index, name in names}
+            if all(params.values()):
+                return value, head, params
+    return None
 
 
 def prefix_key(prefix: str) -> Any:

@@ -208,6 +208,27 @@ async def test_what_the_application_adds_to_the_copy_is_handed_back_and_what_it_
         assert (scope["path"], scope.get("root_path", ...)) == ("/1", root_path)
 
 
+async def test_it_is_handed_back_before_the_first_message_goes_out_and_again_at_the_end() -> None:
+    seen = []
+
+    async def adds(scope: Any, receive: Any, send: Any) -> None:
+        for key, message in (("route", START), ("late", {**BODY, "more_body": True}), ("later", BODY)):
+            scope[key] = key
+            await send(message)
+        raise LookupError
+
+    scope = http_scope()
+    before = {*scope}
+
+    async def send(message: Any) -> None:
+        seen.append({*scope} - before)
+
+    with pytest.raises(LookupError):
+        await call_with_copy(adds, scope, {**scope}, None, send)  # type: ignore[arg-type]
+    assert seen == [{"route"}] * 3
+    assert {*scope} - before == {"route", "late", "later"}
+
+
 async def test_the_trail_leads_to_the_newest_copy_while_the_application_runs() -> None:
     seen = []
 

@@ -28,8 +28,9 @@ _PREFIXES = Keys(
     "PathRouter", "mounts", "path prefixes", "PathRouter({'/api': app})", prefix_problem, canonical=prefix_key
 )
 
-# With the parent's router, a mounted Starlette application would reverse its URLs in the parent.
-_OF_THE_PARENT = ("router", "app_root_path", "route", "endpoint")
+# With the parent's router, a mounted Starlette application would reverse its URLs in the parent; with what remained of
+# the path for one of Channels' URLRouters, another would route by that.
+_OF_THE_PARENT = ("router", "app_root_path", "route", "endpoint", "path_remaining")
 
 
 class PathRouter:
@@ -38,7 +39,8 @@ class PathRouter:
     A prefix matches the path that equals it or goes on with ``/``, below the root path of the server; the order of
     the mounts does not matter. The application gets a copy of the scope: ``root_path`` has the prefix, ``path`` all
     of the root path, even if a proxy has stripped the server's. A websocket exactly at the prefix gets a ``/``
-    appended, because it cannot be redirected there. An application at ``/`` and the default get the very scope, if it is right.
+    appended, because it cannot be redirected there. An application at ``/`` and the default get the very
+    scope if nothing in it has to change.
 
     Args:
         mounts: Applications by prefix. A segment ``{name}`` matches any one segment, and puts it into
@@ -92,13 +94,17 @@ class PathRouter:
         if had_root and not prefix and "router" not in scope:
             return await app(scope, receive, send)
 
+        copy = {**scope}
+        copy["root_path"] = root + prefix
         if protocol == "websocket" and path == prefix:
-            path += "/"
-        copy = {**scope, "path": root + path, "root_path": root + prefix}
+            copy["path"] = f"{root}{path}/"
+        elif not had_root:
+            copy["path"] = root + path
         if params:
             copy.update(_with_params(scope, params))
-        for key in _OF_THE_PARENT:
-            copy.pop(key, None)
+        if "router" in copy or "path_remaining" in copy:
+            for key in _OF_THE_PARENT:
+                copy.pop(key, None)
         result: None = await call_with_copy(app, scope, copy, receive, send, ("path", "root_path"))
         return result
 
@@ -111,4 +117,4 @@ def _with_params(scope: Mapping[str, Any], params: Mapping[str, str]) -> dict[st
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) or (value is not None and isinstance(value, Mapping)) else {}

@@ -172,10 +172,11 @@ async def test_routers_in_routers_behind_a_stripping_proxy() -> None:
     assert (seen["path"], seen["root_path"]) == ("/outer/a/a/x", "/outer/a/a")
 
 
-async def test_the_keys_of_the_parents_router_are_not_the_mounted_applications() -> None:
+@pytest.mark.parametrize("keys", [("router", "app_root_path", "route", "endpoint"), ("path_remaining",)])
+async def test_the_keys_of_the_parents_router_are_not_the_mounted_applications(keys: tuple[str, ...]) -> None:
     spy = Spy()
-    parent = dict.fromkeys(("router", "app_root_path", "route", "endpoint"), "parent's")
-    for path, root_path in (("/a/x", "/a"), ("/x", "")):
+    parent = dict.fromkeys(keys, "parent's")
+    for path, root_path in (("/a/x", "/a"), ("/x", ""))[: len(keys)]:
         spy.calls.clear()
         scope = http_scope(path, app="parent", user="ann", **parent)
         _, seen = await given(PathRouter({"/a": spy}, default=spy), scope, spy)
