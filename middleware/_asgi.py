@@ -44,23 +44,25 @@ async def call_with_copy(
         trail[0] = copy
     begun = False
 
-    def hand_back() -> None:
-        if not copy.keys() <= scope.keys():
-            for key in copy.keys() - scope.keys():
-                if key not in changed:
-                    scope[key] = copy[key]
-
     def handing_back(message: Any) -> Awaitable[None]:
         nonlocal begun
         if not begun:
             begun = True
-            hand_back()
+            if len(copy) > len(scope):
+                _hand_back(scope, copy, changed)
         return send(message)
 
     try:
         return await app(copy, receive, handing_back)
     finally:
-        hand_back()
+        _hand_back(scope, copy, changed)
+
+
+def _hand_back(scope: Scope, copy: Scope, changed: Collection[str]) -> None:
+    if not copy.keys() <= scope.keys():
+        for key in copy.keys() - scope.keys():
+            if key not in changed:
+                scope[key] = copy[key]
 
 
 def application_problem(parameter: str, value: Any) -> Problem | None:

@@ -96,16 +96,14 @@ class PrefixTable(Generic[T]):
 
 
 def _with_names(head: str, shapes: Iterable[_Shape[T]]) -> _Found[T] | None:
-    if head[:1] != "/":
-        return None
+    if head[:1] != "/" or head[-1] == "/" or "//" in head:
+        return None  # a segment is empty
     segments = head.split("/")
     for literal, table in shapes:
         entry = table.get(literal(segments))
         if entry is not None:
             value, names = entry
-            params = {name: segments[index] for index, name in names}
-            if all(params.values()):
-                return value, head, params
+            return value, head, {name: segments[index] for index, name in names}
     return None
 
 

@@ -11,7 +11,6 @@ Spec: ASGI HTTP & WebSocket 2.5, Connection Scope (``path``, ``root_path``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._asgi import call_with_copy
@@ -22,6 +21,8 @@ from .starter import Starter
 from .turned_away import turning_away
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .._asgi import ASGIApp
 
 _PREFIXES = Keys(
@@ -109,12 +110,12 @@ class PathRouter:
         return result
 
 
-def _with_params(scope: Mapping[str, Any], params: Mapping[str, str]) -> dict[str, Any]:
+def _with_params(scope: Mapping[str, Any], params: dict[str, str]) -> dict[str, Any]:
     """The named segments where Starlette and where Channels look for them, beside those of a router further out."""
-    path_params, url_route = _mapping(scope.get("path_params")), _mapping(scope.get("url_route"))
-    kwargs = {**_mapping(url_route.get("kwargs")), **params}
+    path_params, url_route = _dict(scope.get("path_params")), _dict(scope.get("url_route"))
+    kwargs = {**_dict(url_route.get("kwargs")), **params}
     return {"path_params": {**path_params, **params}, "url_route": {"args": (), **url_route, "kwargs": kwargs}}
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) or (value is not None and isinstance(value, Mapping)) else {}
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
