@@ -33,10 +33,12 @@ def canonical_host(text: str) -> str | None:
     """``text`` as the one spelling of the host that it names; None if it names none."""
     if text.startswith("[") and text.endswith("]"):
         try:
-            # A zone (RFC 6874) means something on the client's machine only.
-            return None if "%" in text else f"[{IPv6Address(text[1:-1]).compressed}]"
+            address = IPv6Address(text[1:-1])
         except AddressValueError:
             return None
+        # A zone (RFC 6874) means something on the client's machine only; an IPv4 address in an IPv6 one has several
+        # spellings, of which Python 3.13 prefers another than 3.12.
+        return None if address.scope_id or address.ipv4_mapped else f"[{address}]"
     if not text.isascii():  # lower() makes "k" of the Kelvin sign
         return None
     name = text.removesuffix(".").lower()
