@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "middleware"
 ROOMS = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
 SHARED_TESTS = {"benchmarks", "examples", "matrix", "servers", "typing"}
-PAGES = {"routing": ["protocol-router.md"], "lint": ["lint.md"]}
+PAGES = {
+    "routing": ["protocol-router.md", "path-router.md", "host-router.md", "lifespan.md", "deploying.md"],
+    "lint": ["lint.md"],
+}
 
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:

@@ -1,0 +1,320 @@
+"""What the documentation quotes is what the code says: errors, refusals, lines of the log."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from traceback import format_exception_only
+from types import ModuleType
+from typing import Any
+
+import anyio
+import pytest
+from asgiref.sync import async_to_sync
+from channels.generic.websocket import WebsocketConsumer
+from channels.routing import ProtocolTypeRouter
+from django.core.handlers.wsgi import WSGIHandler
+from fastapi import FastAPI
+from mcp.server import MCPServer
+from starlette.datastructures import State
+
+from middleware import ConfigurationError, HostRouter, Middleware, PathRouter, ProtocolRouter, stack
+from middleware.lint import LintMiddleware
+from middleware.routing import participant
+from tests.asgi import SHUTDOWN, STARTUP, call, http_scope, lifespan_scope
+from tests.pages import ROOT, TEXTS, quotes, table
+
+HELP = "docs/troubleshooting.md"
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+class ChatConsumer(WebsocketConsumer): ...
+
+
+class Asgi2:
+    def __init__(self, scope: Any) -> None: ...
+
+    async def __call__(self, receive: Any, send: Any) -> None: ...
+
+
+class Wsgi(WSGIHandler):
+    def __init__(self) -> None: ...  # Django need not be set up
+
+
+Wsgi.__name__ = "WSGIHandler"
+
+
+def wsgi_app(environ: Any, start_response: Any) -> None: ...
+def asgi2(scope: Any) -> None: ...
+def create_app() -> None: ...
+def four(a, b, c, d): ...  # type: ignore[no-untyped-def]
+def get_response(request: Any) -> None: ...
+async def aget_response(request: Any) -> None: ...
+
+
+def coroutine() -> None:
+    called = app(None, None, None)
+    try:
+        ProtocolRouter(http=called)  # type: ignore[arg-type]
+    finally:
+        called.close()
+
+
+PROJECT = ModuleType("project.asgi")
+PROJECT.application = app  # type: ignore[attr-defined]
+
+ROUTER_MISTAKES: dict[str, list[Callable[[], Any]]] = {
+    "nothing, or an empty mapping": [
+        ProtocolRouter,
+        lambda: ProtocolRouter({}),
+        lambda: ProtocolRouter(lifespan=False),
+    ],
+    "Channels' consumer class": [lambda: ProtocolRouter(websocket=ChatConsumer)],
+    "the class of an application": [lambda: ProtocolRouter(http=FastAPI)],
+    "Django's WSGI application": [lambda: ProtocolRouter(http=Wsgi())],
+    "another WSGI application": [lambda: ProtocolRouter(http=wsgi_app)],
+    "an ASGI 2 application, a function": [lambda: ProtocolRouter(http=asgi2)],
+    "an ASGI 2 application, a class": [lambda: ProtocolRouter(http=Asgi2)],
+    "a factory": [lambda: ProtocolRouter(http=create_app)],
+    "a coroutine: `app()` for `app`": [coroutine],
+    "a module": [lambda: ProtocolRouter(http=PROJECT)],
+    "a function with other arguments": [lambda: ProtocolRouter(http=four)],
+    "`None` in the mapping": [lambda: ProtocolRouter({"http": None})],
+    "something else that is not callable": [lambda: ProtocolRouter(http=42)],
+    "a string without `:attribute`": [
+        lambda: ProtocolRouter(http="chat.sockets"),
+        lambda: ProtocolRouter(http="chat:"),
+    ],
+    "a module that does not exist": [lambda: ProtocolRouter(http="chatt.sockets:application")],
+    "a mistyped attribute": [lambda: ProtocolRouter(http="project.asgi:aplication")],
+    "an attribute that is not there (yet)": [lambda: ProtocolRouter(http="project.asgi:nothing")],
+    "`ws`, `wss`, `websockets` or `WebSocket` as a scope type": [
+        lambda: ProtocolRouter({"ws": app}),
+        lambda: ProtocolRouter({"wss": app}),
+        lambda: ProtocolRouter({"websockets": app}),
+        lambda: ProtocolRouter({"WebSocket": app}),
+    ],
+    "`https`, `web` or `HTTP` as a scope type": [
+        lambda: ProtocolRouter({"https": app}),
+        lambda: ProtocolRouter({"HTTP": app}),
+    ],
+    "a scope type that is no string": [lambda: ProtocolRouter({b"http": app})],
+    '`"default"` in the mapping': [lambda: ProtocolRouter({"default": app})],
+    "a scope type in the mapping and as a keyword": [lambda: ProtocolRouter({"http": app}, http=app)],
+    "an application where the mapping belongs": [lambda: ProtocolRouter(app)],
+    "the class in Django's `settings.MIDDLEWARE`, or a view": [lambda: ProtocolRouter(get_response)],
+}
+PATH_MISTAKES: dict[str, list[Callable[[], Any]]] = {
+    "an empty mapping, and no default": [lambda: PathRouter({})],
+    "an application where the mapping belongs": [lambda: PathRouter(app)],  # type: ignore[arg-type]
+    '`"api"`': [lambda: PathRouter({"api": app})],
+    '`"/a//b"`, `"/a/.."`, `"/a?x"`, `"/api/*"`, `"/ws/{room:int}"` or `"/v{n}"`': [
+        lambda prefix=prefix: PathRouter({prefix: app})
+        for prefix in ("/a//b", "/a/..", "/a?x", "/api/*", "/ws/{room:int}", "/v{n}")
+    ],
+    '`"/caf%C3%A9"`': [lambda: PathRouter({"/caf%C3%A9": app})],
+    '`"/{a}/{a}"`': [lambda: PathRouter({"/{a}/{a}": app})],
+    '`"/api"` and `"/api/"`': [lambda: PathRouter({"/api": app, "/api/": app})],
+    '`"/{room}"` and `"/{name}"`': [lambda: PathRouter({"/{room}": app, "/{name}": app})],
+    "a prefix that is no string": [lambda: PathRouter({b"/api": app})],  # type: ignore[dict-item]
+    "the class in Django's `settings.MIDDLEWARE`, or a view": [lambda: PathRouter(get_response)],  # type: ignore[arg-type]
+}
+HOST_MISTAKES: dict[str, list[Callable[[], Any]]] = {
+    "an empty mapping, and no default": [lambda: HostRouter({})],
+    "an application where the mapping belongs": [lambda: HostRouter(app)],  # type: ignore[arg-type]
+    '`"*"`': [lambda: HostRouter({"*": app})],
+    '`"example.com:8000"` or `"https://example.com/api"`': [
+        lambda: HostRouter({"example.com:8000": app}),
+        lambda: HostRouter({"https://example.com/api": app}),
+    ],
+    '`"*.example.com:8000"`': [lambda: HostRouter({"*.example.com:8000": app})],
+    '`"::1"`': [lambda: HostRouter({"::1": app})],
+    '`"bücher.example"`': [lambda: HostRouter({"bücher.example": app})],
+    '`"api.*.example.com"`, `".example.com"` or `"a..b"`': [
+        lambda host=host: HostRouter({host: app}) for host in ("api.*.example.com", ".example.com", "a..b")
+    ],
+    '`"example.com"` and `"EXAMPLE.com."`': [lambda: HostRouter({"example.com": app, "EXAMPLE.com.": app})],
+    "a host that is no string": [lambda: HostRouter({b"example.com": app})],  # type: ignore[dict-item]
+}
+LIFESPAN_MISTAKES: dict[str, list[Callable[[], Any]]] = {
+    '`lifespan="lazzy"`': [
+        lambda: ProtocolRouter(http=app, lifespan="lazzy"),
+        lambda: PathRouter({"/": app}, lifespan="lazzy"),
+        lambda: HostRouter({"example.com": app}, lifespan="lazzy"),
+    ],
+    "`lifespan=True`": [lambda: PathRouter({"/": app}, lifespan=True)],  # type: ignore[arg-type]
+}
+STACK_MISTAKES: dict[str, list[Callable[[], Any]]] = {
+    "`stack(app, LintMiddleware)`": [lambda: stack(app, LintMiddleware)],
+    "`stack(app, LintMiddleware(app))`": [lambda: stack(app, LintMiddleware(app))],
+    "`stack(app, Middleware(LintMiddleware(app)))`": [lambda: stack(app, Middleware(LintMiddleware(app)))],
+    "`stack(app, [Middleware(LintMiddleware)])`": [lambda: stack(app, [Middleware(LintMiddleware)])],
+    "a layer that returns nothing": [lambda: stack(app, Middleware(lambda app: None))],
+}
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "mistakes"),
+    [
+        ("docs/protocol-router.md", "Mistakes", ROUTER_MISTAKES),
+        ("docs/path-router.md", "Mistakes", PATH_MISTAKES),
+        ("docs/host-router.md", "Mistakes", HOST_MISTAKES),
+        ("docs/lifespan.md", "Mistakes", LIFESPAN_MISTAKES),
+        ("docs/stack.md", "Mistakes and what the error says", STACK_MISTAKES),
+    ],
+)
+def test_the_table_of_mistakes_has_the_real_texts(
+    page: str, heading: str, mistakes: dict[str, list[Callable[[], Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "project", ModuleType("project"))
+    monkeypatch.setitem(sys.modules, "project.asgi", PROJECT)
+    described = {mistake: text.strip("`") for mistake, (text,) in table(page, heading).items()}
+    assert described.keys() == mistakes.keys()
+    for mistake, ways in mistakes.items():
+        for way in ways:
+            with pytest.raises(ConfigurationError) as caught:
+                way()
+            assert str(caught.value).endswith(described[mistake])
+
+
+@pytest.mark.parametrize(
+    ("page", "wrong"),
+    [
+        ("docs/protocol-router.md", lambda: ProtocolRouter({"ws": app, "http": FastAPI}, websocket="chat.sockets")),
+        ("docs/protocol-router.md", lambda: ProtocolRouter(websocket=ChatConsumer)),
+        ("docs/path-router.md", lambda: PathRouter({"api": app, "/chat": ChatConsumer})),  # type: ignore[dict-item]
+        ("docs/host-router.md", lambda: HostRouter({"api.example.com:8000": app, "example.com": FastAPI})),
+        ("docs/stack.md", lambda: stack(app, Middleware(LintMiddleware), Middleware(LintMiddleware, strict=1))),
+        ("docs/troubleshooting.md", lambda: LintMiddleware(app, strict=1)),
+        ("docs/troubleshooting.md", lambda: ProtocolRouter(async_to_sync(aget_response))),
+    ],
+)
+def test_messages_are_quoted_as_they_are(page: str, wrong: Callable[[], Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        wrong()
+    message = str(caught.value)
+    if hasattr(caught.value, "__notes__"):
+        message = "".join(format_exception_only(caught.value))
+    assert quotes(page, message.replace(f"{__name__}.ChatConsumer", "chat.consumers.ChatConsumer"))
+
+
+async def test_the_one_traceback_of_ours_is_quoted() -> None:
+    with pytest.raises(ValueError) as caught:
+        await call(ProtocolRouter(http=app), {"type": "channel"})
+    assert quotes("docs/protocol-router.md", f"ValueError: {caught.value}")
+
+
+async def test_what_channels_raises_is_quoted() -> None:
+    page = TEXTS["docs/migrating.md"]
+    for router, scope in (
+        (ProtocolTypeRouter({}), {"type": "websocket"}),
+        (ProtocolTypeRouter({"http": "project.asgi:application"}), {"type": "http"}),
+    ):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            await call(router, scope)
+        assert f"{caught.value}`" in page
+
+
+async def test_the_lines_in_the_log_are_quoted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(participant, "_PATIENCE", 0.01)
+
+    async def shop(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        match scope["state"].get("start"):
+            case "raises":
+                raise RuntimeError
+            case "slow":
+                await anyio.sleep(0.05)
+            case "fails late":
+                with anyio.move_on_after(0):
+                    await receive()
+                return await send({"type": "lifespan.startup.failed", "message": "no database"})
+        await send({"type": "lifespan.startup.complete"})
+        if scope["state"].get("start") == "well":
+            raise RuntimeError
+
+    for start in ("raises", "slow", "fails late", "well"):
+        await call(PathRouter({"/shop": shop}), lifespan_scope(state={"start": start}), STARTUP, SHUTDOWN)
+    await call(PathRouter({"/shop": FastAPI()}), http_scope("/shop"))
+    assert len(caplog.messages) == 5
+    assert all(quotes("docs/lifespan.md", message) for message in caplog.messages), caplog.messages
+    headings = re.findall("^### (.*)$", TEXTS[HELP], re.MULTILINE)
+    for number, name in ((0, "http"), (1, "/api"), (4, "/api")):
+        message = caplog.messages[number].replace("/shop", name)
+        assert any(message.startswith(heading) for heading in headings)
+        assert number == 0 or quotes(HELP, message)
+
+
+async def test_the_warning_names_all_that_may_wait(caplog: pytest.LogCaptureFixture) -> None:
+    await call(PathRouter({"/shop": FastAPI(), "/mcp": FastAPI(), "/": app}), http_scope())
+    (warning,) = caplog.messages
+    assert quotes("docs/lifespan.md", warning)
+
+
+def test_the_errors_of_a_lazy_start_are_quoted() -> None:
+    async def shop(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    for backend in ("asyncio", "trio"):
+        with pytest.raises(RuntimeError) as caught:
+            anyio.run(call, PathRouter({"/shop": shop}, lifespan="lazy"), http_scope(), backend=backend)
+        assert quotes("docs/lifespan.md", f"RuntimeError: {caught.value}")
+
+
+@pytest.fixture
+def mcp() -> Any:
+    return MCPServer("shop").streamable_http_app(streamable_http_path="/")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a lazy start needs it
+async def test_what_is_raised_without_a_start_and_by_a_second_one_is_quoted(mcp: Any) -> None:
+    scope = http_scope("/mcp/", headers=[(b"host", b"127.0.0.1:8000")])
+    with pytest.raises(AttributeError) as missing:
+        State().db  # noqa: B018
+    with pytest.raises(RuntimeError) as asleep:
+        await call(PathRouter({"/mcp": mcp}, lifespan=False), scope)
+    await call(PathRouter({"/mcp": mcp}, lifespan="lazy"), scope)
+    with pytest.raises(RuntimeError) as again:
+        await call(PathRouter({"/mcp": mcp}, lifespan="lazy"), scope)
+
+    assert f"### {missing.value}\n" in TEXTS[HELP]
+    assert quotes(HELP, f"AttributeError: {missing.value}")
+    assert quotes(HELP, f"RuntimeError: {asleep.value}")
+    assert quotes(HELP, str(again.value).splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("pages", "files", "start"),
+    [
+        (["README.md", HELP], {"middleware.py": "", "asgi.py": "from middleware import ProtocolRouter"}, "asgi"),
+        (["README.md", HELP], {"middleware.py": "from middleware import ProtocolRouter"}, "middleware"),
+        (
+            [HELP],
+            {"middleware.py": "import asgi", "asgi.py": "from middleware import ProtocolRouter"},
+            "middleware",
+        ),
+        (["README.md", HELP], {"middleware/auth.py": "", "asgi.py": "import middleware.auth"}, "asgi"),
+        ([HELP], {"middleware.py": "", "asgi.py": "from middleware.lint import LintMiddleware"}, "asgi"),
+    ],
+    ids=["hidden", "asks for itself", "asks in a circle", "folder", "submodule"],
+)
+def test_the_clash_of_names_is_told_in_pythons_words(
+    pages: list[str], files: dict[str, str], start: str, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-B", "-c", f"import {start}"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}  # as if it were installed: after the folder of the project
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=50)
+    message = done.stderr.splitlines()[-1].replace(str(tmp_path), "/srv/project")
+    assert all(quotes(page, message) for page in pages), message
