@@ -8,9 +8,7 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 
-from middleware import ProtocolRouter
-
-from .paths import Paths
+from middleware import PathRouter, ProtocolRouter
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.servers.django_settings")
 
@@ -46,8 +44,8 @@ async def _answer(scope: Any, send: Any, status: int, body: bytes) -> None:
 
 
 def _project(http: Any) -> ProtocolRouter:
-    apps = {"raise": failing, "note": note, "unlisted": ProtocolRouter(websocket=never)}
-    return ProtocolRouter(http=Paths(http, apps), websocket="tests.servers.sockets:application")
+    mounts = {"/raise": failing, "/note": note, "/unlisted": ProtocolRouter(websocket=never)}
+    return ProtocolRouter(http=PathRouter(mounts, default=http), websocket="tests.servers.sockets:application")
 
 
 application = _project(get_asgi_application())

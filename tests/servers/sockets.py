@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from middleware import ProtocolRouter
-
-from .paths import Paths
+from middleware import PathRouter, ProtocolRouter
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -46,4 +44,4 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-application = Paths(echo, {"raise": failing, "unlisted": ProtocolRouter(http=never)})
+application = PathRouter({"/raise": failing, "/unlisted": ProtocolRouter(http=never)}, default=echo)
