@@ -29,6 +29,9 @@ scope that refers to itself would be a garbage cycle).
 """
 
 
+_CONTENT = ("http.response.body", "websocket.send")
+
+
 async def call_with_copy(
     app: ASGIApp, scope: Scope, copy: Scope, receive: Receive, send: Send, changed: Collection[str] = ()
 ) -> Any:
@@ -36,20 +39,16 @@ async def call_with_copy(
 
     A middleware must copy the scope before it changes something in it (ASGI 3.0, Middleware), yet layers outside
     read what frameworks add (``route``, ``path_params``, ``user``): keys that ``copy`` has and ``scope`` has not are
-    set in ``scope``, but for those that the middleware has ``changed``. That is done when ``app`` sends its first
-    message, where Starlette's ``BaseHTTPMiddleware`` goes on, and when it returns or raises.
+    set in ``scope``, but for those that the middleware has ``changed``. That is done when ``app`` begins a response,
+    where Starlette's ``BaseHTTPMiddleware`` goes on, and when it returns or raises.
     """
     trail = scope.get(TRAIL)
     if trail:
         trail[0] = copy
-    begun = False
 
     def handing_back(message: Any) -> Awaitable[None]:
-        nonlocal begun
-        if not begun:
-            begun = True
-            if len(copy) > len(scope):
-                _hand_back(scope, copy, changed)
+        if message.get("type") not in _CONTENT:
+            _hand_back(scope, copy, changed)
         return send(message)
 
     try:

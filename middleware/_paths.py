@@ -36,7 +36,7 @@ def below_root(scope: Mapping[str, Any]) -> tuple[str, str, bool]:
     and granian leave it out: such a path is below the root as it is.
     """
     path = scope.get("path") or ""
-    root = scope.get("root_path") or ""
+    root = scope.get("root_path")
     if not root:
         return "", path, True
     root = root.rstrip("/")
@@ -99,6 +99,8 @@ def _with_names(head: str, shapes: Iterable[_Shape[T]]) -> _Found[T] | None:
     if head[:1] != "/" or head[-1] == "/" or "//" in head:
         return None  # a segment is empty
     segments = head.split("/")
+    if "/." in head and not {".", ".."}.isdisjoint(segments):
+        return None  # whoever takes a name for that of a file would leave the folder
     for literal, table in shapes:
         entry = table.get(literal(segments))
         if entry is not None:

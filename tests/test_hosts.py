@@ -79,6 +79,11 @@ def test_whatever_comes_is_one_spelling_or_nothing(value: bytes) -> None:
         assert host_of(host.encode() + b":8000") == host
 
 
+def test_a_letter_that_only_becomes_one_of_a_host_in_lower_case_is_none_of_it() -> None:
+    assert canonical_host("\u212aelvin.example") is None
+    assert canonical_host("KELVIN.example") == "kelvin.example"
+
+
 def test_what_is_remembered_of_hosts_is_bounded() -> None:
     from middleware import _hosts
 

@@ -8,7 +8,11 @@ from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 from .._asgi import ASGIApp, application_problem, is_get_response
-from .._errors import Problem, shown
+from .._errors import Problem, refuse, shown
+from .turned_away import turning_away
+
+Choice = ASGIApp | Literal["lazy", False] | None
+"""What ``lifespan=`` can ask for."""
 
 _MISSING: Any = object()
 _FORM = "write 'module:attribute', e.g. 'chat.sockets:application'"
@@ -58,6 +62,25 @@ class Keys(NamedTuple):
         entries = self.listed(mapping, problems)
         return {key: load_application(f"{self.parameter}[{shown(key)}]", entries[key], problems) for key in entries}
 
+    def configured(
+        self, mapping: object, default: ASGIApp | str | None, lifespan: Choice | str
+    ) -> tuple[dict[str, ASGIApp], ASGIApp, Choice]:
+        """The applications of ``mapping``, the default (or what turns connections away), what ``lifespan=`` asks for.
+
+        Raises:
+            ConfigurationError: If anything is wrong with them, or there is no application.
+        """
+        problems: list[Problem] = []
+        apps = self.load(mapping, problems)
+        turned_away = turning_away(lambda: f" among the {self.meaning}; give a default")
+        default_app = turned_away if default is None else load_application("default", default, problems)
+        if not apps and default is None and not problems:
+            reason = "leaves the router without any application"
+            problems.append(Problem(self.parameter, None, reason, f"write {self.example}"))
+        chosen = load_lifespan(lifespan, problems)
+        refuse(self.owner, problems)
+        return apps, default_app, chosen
+
 
 def load_application(parameter: str, value: ASGIApp | str, problems: list[Problem]) -> ASGIApp:
     """Return the application that ``value`` is or names; what is wrong with it is added to ``problems``.
@@ -72,9 +95,7 @@ def load_application(parameter: str, value: ASGIApp | str, problems: list[Proble
     return app
 
 
-def load_lifespan(
-    value: ASGIApp | str | Literal[False] | None, problems: list[Problem]
-) -> ASGIApp | Literal["lazy", False] | None:
+def load_lifespan(value: Choice | str, problems: list[Problem]) -> Choice:
     """Return what ``lifespan=`` asks for, the application loaded; what is wrong with it is added to ``problems``."""
     if value is None or value is False:
         return value

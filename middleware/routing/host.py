@@ -14,12 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._asgi import ASGIApp
-from .._errors import Problem, refuse
+from .._errors import Problem
 from .._headers import values
 from .._hosts import canonical_host, host_of
-from .applications import Keys, load_application, load_lifespan
+from .applications import Keys
 from .starter import Starter
-from .turned_away import turning_away
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +49,7 @@ class HostRouter:
             is given.
     """
 
-    __slots__ = ("_default", "_exact", "_lifespan", "_starter", "_states", "_wildcards")
+    __slots__ = ("_default", "_exact", "_starter", "_states", "_wildcards")
 
     def __init__(
         self,
@@ -59,28 +58,17 @@ class HostRouter:
         default: ASGIApp | str | None = None,
         lifespan: ASGIApp | str | Literal[False] | None = None,
     ) -> None:
-        problems: list[Problem] = []
-        apps = _HOSTS.load(hosts, problems)
-        entries = {_canonical(host): (host, app) for host, app in apps.items()}
-        if default is not None:
-            apps[_DEFAULT] = load_application("default", default, problems)
-        if not apps and not problems:
-            problems.append(
-                Problem("hosts", None, "leaves the router without any application", f"write {_HOSTS.example}")
-            )
-        chosen = load_lifespan(lifespan, problems)
-        refuse("HostRouter", problems)
-
-        self._exact = {host: entry for host, entry in entries.items() if host and not host.startswith("*.")}
-        self._wildcards = {host[1:]: entry for host, entry in entries.items() if host and host.startswith("*.")}
-        self._default: _Entry = _DEFAULT, apps.get(_DEFAULT, turning_away(lambda: " at this host; give a default"))
-        self._starter = Starter("HostRouter", apps, chosen)
-        self._lifespan = self._starter.app
+        apps, other, chosen = _HOSTS.configured(hosts, default, lifespan)
+        entries = [(_canonical(host) or "", (host, app)) for host, app in apps.items()]
+        self._exact = {host: entry for host, entry in entries if not host.startswith("*.")}
+        self._wildcards = {host[1:]: entry for host, entry in entries if host.startswith("*.")}
+        self._default: _Entry = _DEFAULT, other
+        self._starter = Starter("HostRouter", {**apps, _DEFAULT: other}, chosen)
         self._states = self._starter.states  # looked at by every connection
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope.get("type") == "lifespan":
-            return await self._lifespan(scope, receive, send)
+            return await self._starter.app(scope, receive, send)
         name, app = self._find(scope.get("headers") or ()) or self._default
         if self._states:
             await self._starter.before(name, scope)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .._asgi import ASGIApp, Receive, Scope, Send
 
 _Running = list[tuple[Any, Participant]]
+_States = dict[str, dict[str, Any]]
 RUNNING = "middleware.lifespan"
 """Key of a lifespan scope: the applications that run already, each with its participant."""
 
@@ -55,8 +56,8 @@ class Lifespan:
 
     Attributes:
         running: The event loops in which the applications run.
-        states: For each thread that runs a lifespan now, what the applications left in their state, by name; empty
-            while nobody left anything. In one thread the newest lifespan counts.
+        states: For each thread, what the applications left in their state, by name, in each lifespan that it runs
+            now, of which the newest counts; empty while nobody left anything.
     """
 
     __slots__ = ("_applications", "running", "states")
@@ -73,7 +74,7 @@ class Lifespan:
             if not any(_same(way, app) for way in known.ways):
                 known.ways.append(app)
         self.running: set[EventLoopToken] = set()
-        self.states: dict[int | None, dict[str, dict[str, Any]]] = {}
+        self.states: dict[int | None, list[_States]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
@@ -88,7 +89,7 @@ class Lifespan:
 
     async def _run(self, scope: Scope, shared: _Running, receive: Receive, send: Send) -> None:
         participants: list[Participant] = []
-        states: dict[str, dict[str, Any]] = {}
+        states: _States = {}
         loop = current_token()
         error: BaseException | None = None
         event, failures = "startup", []
@@ -105,8 +106,7 @@ class Lifespan:
                 error = server_error  # raised below: the task group would wrap it in an ExceptionGroup
             finally:
                 self.running.discard(loop)
-                if self.states.get(get_ident()) is states:
-                    del self.states[get_ident()]
+                self._forget(states)
             tasks.cancel_scope.cancel()  # an application need not return after its last answer
 
         # The last word comes when every task has ended: a server that has heard it cancels what is left.
@@ -121,7 +121,7 @@ class Lifespan:
                 if participant.fatal is not None:
                     raise participant.fatal
         finally:
-            del error, participants  # an exception that is raised holds this frame: a garbage cycle
+            del error  # an exception that is raised holds this frame: a garbage cycle
 
     async def _start(
         self,
@@ -129,11 +129,11 @@ class Lifespan:
         scope: Scope,
         shared: _Running,
         participants: list[Participant],
-        states: dict[str, dict[str, Any]],
+        states: _States,
     ) -> list[str]:
         """Start one application after the other, until one fails: its failure is returned."""
         for application in self._applications:
-            running = next((one for itself, one in shared if _same(itself, application.itself)), None)
+            running = next((one for itself, one in shared if one.runs and _same(itself, application.itself)), None)
             for way in application.ways if running is None else ():
                 participant = Participant(application.names, way, scope)
                 participants.append(participant)
@@ -145,9 +145,15 @@ class Lifespan:
                 if participant.failure is not None:
                     return [participant.failure]
             if running is not None and running.state:
+                if not states:
+                    self.states.setdefault(get_ident(), []).append(states)
                 states.update(dict.fromkeys(application.names, running.state))
-                self.states[get_ident()] = states
         return []
+
+    def _forget(self, states: _States) -> None:
+        left = [other for other in self.states.pop(get_ident(), ()) if other is not states]
+        if left:
+            self.states[get_ident()] = left
 
 
 async def _stop(participants: Sequence[Participant]) -> list[str]:

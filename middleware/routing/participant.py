@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,6 @@ class Participant:
         scope: The server's lifespan scope; the application gets a copy with a ``state`` of its own.
 
     Attributes:
-        answered: Set when the application has answered ``lifespan.startup``, or shows that it never will.
         started: Whether the answer was that it has started.
         failure: What went wrong, with the name of the application; None if nothing did.
         fatal: An exception that is to end the process, for the server to hear of.
@@ -37,13 +37,13 @@ class Participant:
     """
 
     __slots__ = (
+        "_answered",
         "_app",
         "_asked",
         "_ended",
         "_names",
         "_scope",
         "_shutdown",
-        "answered",
         "failure",
         "fatal",
         "started",
@@ -57,7 +57,7 @@ class Participant:
         self._asked = 0
         self._shutdown = anyio.Event()
         self._ended = anyio.Event()
-        self.answered = anyio.Event()
+        self._answered = anyio.Event()
         self.started = False
         self.failure: str | None = None
         self.fatal: BaseException | None = None
@@ -67,7 +67,7 @@ class Participant:
     async def start(self, tasks: TaskGroup) -> None:
         """Run the application in a task of its own; return when it has answered."""
         tasks.start_soon(self._run)
-        await self._wait(self.answered, "lifespan.startup")
+        await self._wait(self._answered, "lifespan.startup")
 
     async def _run(self) -> None:
         """Run the application; whatever it raises is reported, nothing comes out but a cancellation from outside."""
@@ -76,12 +76,17 @@ class Participant:
             # What it adds to this scope is nobody's: the next application must not see it.
             await self._app({**self._scope, "state": self.state}, self._next_event, self._answer)
         except (Exception, BaseExceptionGroup, SystemExit, KeyboardInterrupt, cancelled) as error:
-            if isinstance(error, cancelled):
-                await anyio.lowlevel.checkpoint_if_cancelled()  # else it is the application's own `await task`
+            if isinstance(error, cancelled) and _is_cancelled():
+                raise
             self._explain(error)
         finally:
-            self.answered.set()
+            self._answered.set()
             self._ended.set()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has started and has not ended."""
+        return self.started and not self._ended.is_set()
 
     async def stop(self) -> None:
         """Tell the application to shut down and wait until it has."""
@@ -99,7 +104,7 @@ class Participant:
         self._asked += 1
         if self._asked == 1:
             return {"type": "lifespan.startup"}
-        self.answered.set()  # who asks for more without an answer does not know the protocol
+        self._answered.set()  # who asks for more without an answer does not know the protocol
         await self._shutdown.wait()
         if self._asked > 2:
             await anyio.sleep_forever()
@@ -109,12 +114,12 @@ class Participant:
         match message["type"]:
             case "lifespan.startup.complete":
                 self.started = True
-                self.answered.set()
+                self._answered.set()
             case "lifespan.startup.failed":
                 self._fail(message.get("message", ""))
-                if self.answered.is_set():  # too late to stop the server
+                if self._answered.is_set():  # too late to stop the server
                     _logger.error("the application %s failed to start: %s", self._names[0], message.get("message", ""))
-                self.answered.set()
+                self._answered.set()
             case "lifespan.shutdown.complete":
                 self._ended.set()
             case "lifespan.shutdown.failed":
@@ -143,6 +148,15 @@ class Participant:
 
     def _fail(self, message: str) -> None:
         self.failure = f"{self._names[0]}: {message}"
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is cancelled: on asyncio, an application that awaits a task of its own may raise the same."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True  # trio
+    return task is not None and task.cancelling() > 0
 
 
 class _NoLifespan(Exception):

@@ -14,11 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._asgi import call_with_copy
-from .._errors import Problem, refuse
 from .._paths import PrefixTable, below_root, prefix_key, prefix_problem
-from .applications import Keys, load_application, load_lifespan
+from .applications import Keys
 from .starter import Starter
-from .turned_away import turning_away
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +30,9 @@ _PREFIXES = Keys(
 # With the parent's router, a mounted Starlette application would reverse its URLs in the parent; with what remained of
 # the path for one of Channels' URLRouters, another would route by that.
 _OF_THE_PARENT = ("router", "app_root_path", "route", "endpoint", "path_remaining")
+
+_CHANGED = ("path", "root_path")
+_CHANGED_BELOW_A_PARENT = (*_CHANGED, "app_root_path")
 
 
 class PathRouter:
@@ -58,7 +59,7 @@ class PathRouter:
             nothing is given.
     """
 
-    __slots__ = ("_default", "_lifespan", "_starter", "_states", "_table")
+    __slots__ = ("_default", "_starter", "_states", "_table")
 
     def __init__(
         self,
@@ -67,27 +68,16 @@ class PathRouter:
         default: ASGIApp | str | None = None,
         lifespan: ASGIApp | str | Literal[False] | None = None,
     ) -> None:
-        problems: list[Problem] = []
-        apps = _PREFIXES.load(mounts, problems)
-        table = PrefixTable((prefix, (prefix, app)) for prefix, app in apps.items())
-        if default is not None:
-            apps["default"] = load_application("default", default, problems)
-        if not apps and not problems:
-            reason = "leaves the router without any application"
-            problems.append(Problem("mounts", None, reason, f"write {_PREFIXES.example}"))
-        chosen = load_lifespan(lifespan, problems)
-        refuse("PathRouter", problems)
-
-        self._table = table
-        self._default = "default", apps.get("default", turning_away(lambda: " at this path; mount one at '/'"))
-        self._starter = Starter("PathRouter", apps, chosen)
-        self._lifespan = self._starter.app
+        apps, other, chosen = _PREFIXES.configured(mounts, default, lifespan)
+        self._table = PrefixTable((prefix, (prefix, app)) for prefix, app in apps.items())
+        self._default = "default", other
+        self._starter = Starter("PathRouter", {**apps, "default": other}, chosen)
         self._states = self._starter.states  # looked at by every connection
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         protocol = scope.get("type")
         if protocol == "lifespan":
-            return await self._lifespan(scope, receive, send)
+            return await self._starter.app(scope, receive, send)
         root, path, had_root = below_root(scope)
         (name, app), prefix, params = self._table.find(path) or (self._default, "", None)
         if self._states:
@@ -97,16 +87,15 @@ class PathRouter:
 
         copy = {**scope}
         copy["root_path"] = root + prefix
-        if protocol == "websocket" and path == prefix:
-            copy["path"] = f"{root}{path}/"
-        elif not had_root:
-            copy["path"] = root + path
+        copy["path"] = root + path + ("/" if protocol == "websocket" and path == prefix else "")
         if params:
             copy.update(_with_params(scope, params))
+        changed: tuple[str, ...] = _CHANGED
         if "router" in copy or "path_remaining" in copy:
+            changed = _CHANGED_BELOW_A_PARENT
             for key in _OF_THE_PARENT:
                 copy.pop(key, None)
-        result: None = await call_with_copy(app, scope, copy, receive, send, ("path", "root_path"))
+        result: None = await call_with_copy(app, scope, copy, receive, send, changed)
         return result
 
 

@@ -3,9 +3,8 @@
     application = ProtocolRouter(http=get_asgi_application(), websocket="chat.sockets:application")
 
 Each application gets the very scope, ``receive`` and ``send`` that the server gave (but for ``lifespan``, which is one
-conversation with several applications). A protocol without an
-application is turned away as the protocol knows it: http with a 404, websocket with a close before the handshake
-is done, which every server answers with 403.
+conversation with several applications). A protocol without an application is turned away as the protocol knows it:
+http with a 404, websocket with a close before the handshake is done, which every server answers with 403.
 
 Spec: ASGI 3.0, Applications and Protocol Specifications.
 """

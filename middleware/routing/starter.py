@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("middleware")
 
-_UNHEARD = None
+_UNHEARD = None  # the mark, a key that is no thread's
 _WITHOUT_LIFESPAN = ("asgiref", "channels", "django", "gingerdj")
 
 
@@ -39,7 +39,8 @@ class Starter:
 
     Attributes:
         app: The application for ``lifespan`` scopes.
-        states: Empty while there is nothing to do before a connection; else ``before`` must be awaited.
+        states: Those of the lifespan, and a mark while no server has sent one; empty while there is nothing to do
+            before a connection, else ``before`` must be awaited.
         needing: The names of the applications that may wait for a lifespan of the server.
     """
 
@@ -62,10 +63,9 @@ class Starter:
         else:
             self.app = _declining if choice is False else choice
             self._lifespan = Lifespan({})
-            self._hush()
         self.states = self._lifespan.states
-        if self._lazy or self.needing:
-            self.states[_UNHEARD] = {}
+        if choice is not None or self.needing:
+            self.states[_UNHEARD] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._lazy:
@@ -84,7 +84,8 @@ class Starter:
                 await self._start()
             else:
                 self._warn()
-        state = self.states.get(get_ident(), {}).get(name)
+        running = self.states.get(get_ident())
+        state = running[-1].get(name) if running else None
         if state is None:
             return
         received = scope.setdefault("state", {})
@@ -96,12 +97,13 @@ class Starter:
         if self.states.pop(_UNHEARD, None) is None:
             return  # another thread was first
         self._hush()
-        _logger.warning(
-            "the server sends no lifespan, and %s may need one to start: write %s(..., lifespan='lazy'), "
-            "or lifespan=False if not",
-            ", ".join(map(repr, self.needing)),
-            self._owner,
-        )
+        if self.needing:
+            _logger.warning(
+                "the server sends no lifespan, and %s may need one to start: write %s(..., lifespan='lazy'), "
+                "or lifespan=False if not",
+                ", ".join(map(repr, self.needing)),
+                self._owner,
+            )
 
     def _hush(self) -> None:
         """One warning is enough: the outermost router speaks for those inside it."""

@@ -131,7 +131,7 @@ async def test_any_protocol_with_headers_is_routed_and_the_others_go_to_the_defa
     site = HostRouter({"example.com": spy})
     await call(site, {"type": "webtransport", "headers": [(b"host", b"example.com")]})
     assert len(spy.calls) == 1
-    with pytest.raises(ValueError, match="no application for scope type 'channel' at this host; give a default"):
+    with pytest.raises(ValueError, match="no application for scope type 'channel' among the hosts; give a default"):
         await call(site, {"type": "channel"})
 
 

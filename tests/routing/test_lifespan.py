@@ -272,8 +272,10 @@ async def test_a_wrapper_that_holds_itself_or_something_else_as_app_is_no_trap()
     log: list[str] = []
     first, second = App("first", log), App("second", log)
     first.app, second.app = first, "a name"  # type: ignore[attr-defined]
-    await run(ProtocolRouter(http=first, websocket=second))
-    assert log[:2] == ["first startup", "second startup"]
+    third, fourth = App("third", log), App("fourth", log)
+    third.app = fourth.app = None  # type: ignore[attr-defined]
+    await run(ProtocolRouter({"third": third, "fourth": fourth}, http=first, websocket=second))
+    assert log[:4] == ["third startup", "fourth startup", "first startup", "second startup"]
 
 
 async def test_state_is_each_applications_own() -> None:
@@ -665,6 +667,61 @@ async def test_what_an_inner_router_has_started_it_stops_if_the_next_application
     sent = await run(ProtocolRouter(http=api, websocket=inner, default=App("never", log)), events=(STARTUP,))
     assert sent == [{"type": "lifespan.startup.failed", "message": "websocket: /failing: no database"}]
     assert log == ["api startup", "failing startup", "api shutdown"]
+
+
+async def test_an_application_that_was_stopped_with_a_router_is_started_again_for_another() -> None:
+    log: list[str] = []
+    api = App("api", log, state={"db": 1})
+    inner = PathRouter({"/api": api, "/failing": App("failing", log, fails="startup failed")})
+
+    async def swallows(scope: Any, receive: Any, send: Any) -> None:
+        async def quiet(message: Message) -> None:
+            if message["type"] != "lifespan.startup.failed":
+                await send(message)
+
+        await inner(scope, receive, quiet)
+
+    await run(ProtocolRouter(http=swallows, websocket=api))
+    assert log == ["api startup", "failing startup", "api shutdown", "api startup", "api shutdown"]
+
+
+async def test_of_two_servers_in_one_loop_each_leaves_the_other_its_state() -> None:
+    app = App("app", [], state={"db": 1})
+    router = PathRouter({"/": app})
+    async with serving(router):
+        app.state = {"db": 2}
+        for _ in range(2):
+            async with serving(router):
+                await call(router, http_scope())
+                assert app.seen == {"db": 2}
+            await call(router, http_scope())
+            assert app.seen == {"db": 1}
+    await call(router, http_scope(state={}))
+    assert app.seen == {}
+
+
+async def test_an_application_without_lifespan_is_offered_it_once() -> None:
+    offered = []
+
+    async def site(scope: Any, receive: Any, send: Any) -> None:
+        offered.append(scope["type"])
+        raise ValueError
+
+    await run(PathRouter({"/a": site, "/b": site, "/c": Wrapper(site)}))
+    assert offered == ["lifespan"] * 2  # itself, and through the wrapper
+
+
+async def test_an_application_that_asks_for_a_third_event_waits() -> None:
+    asked = []
+
+    async def curious(scope: Any, receive: Any, send: Any) -> None:
+        for event in ("startup", "shutdown"):
+            asked.append((await receive())["type"])
+            await send({"type": f"lifespan.{event}.complete"})
+        asked.append((await receive())["type"])
+
+    assert types(await run(PathRouter({"/": curious}), lint=False)) == [STARTED, STOPPED]
+    assert asked == ["lifespan.startup", "lifespan.shutdown"]
 
 
 async def test_a_router_that_stands_in_two_places_is_started_once() -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -214,6 +217,27 @@ async def test_keys_that_the_application_adds_are_handed_back_and_what_it_change
     assert (scope["path"], scope["root_path"]) == ("/a/{x}/y", "")
 
 
+async def test_below_a_parent_the_parents_layers_reverse_in_the_parent_and_see_what_was_added() -> None:
+    seen = []
+
+    async def notes(request: Request, call_next: Any) -> Any:
+        response = await call_next(request)
+        seen.append((request.url_for("home").path, "session" in request.scope))
+        return response
+
+    def hello(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    inner = Starlette(routes=[Mount("/v1", routes=[Route("/hello", hello)])])
+    parent = Starlette(
+        routes=[Route("/home", hello, name="home")], middleware=[Middleware(BaseHTTPMiddleware, dispatch=notes)]
+    )
+    parent.router.default = PathRouter({"/api": SessionMiddleware(inner, "secret")}, lifespan=False)
+    start, *_ = await call(parent, http_scope("/api/v1/hello"))
+    assert start["status"] == 200
+    assert seen == [("/home", True)]
+
+
 async def test_the_trail_follows_the_copy() -> None:
     spy = Spy()
     scope = http_scope("/a/b")
@@ -264,7 +288,7 @@ async def test_a_missing_key_is_no_failure(key: str, value: Any) -> None:
 
 async def test_a_protocol_without_refusal_is_an_error_that_says_what_to_write() -> None:
     with pytest.raises(
-        ValueError, match="no application for scope type 'channel' at this path; mount one at '/'"
+        ValueError, match="no application for scope type 'channel' among the path prefixes; give a default"
     ) as caught:
         await call(PathRouter({"/api": app}), {"type": "channel"})
     assert caught.value.__context__ is None

@@ -189,6 +189,38 @@ def test_each_event_loop_has_its_own_start_and_its_end_ends_it() -> None:
         assert (log, ended) == (["app startup"] * number, [True] * number)
 
 
+def test_the_end_of_the_event_loop_is_no_failure_of_the_applications(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(router: Any) -> None:
+        await call(router, http_scope())
+
+    for _ in range(20):
+        apps = [App(name, [], state={"db": 1}) for name in "abc"]
+        asyncio.run(main(PathRouter(dict(zip(("/", "/b", "/c"), apps, strict=True)), lifespan="lazy")))
+    assert not caplog.records
+
+
+def test_where_a_server_had_started_it_the_next_loop_starts_it_again_and_nothing_is_kept() -> None:
+    log: list[str] = []
+    router = PathRouter({"/": App("app", log, state={"db": 1})}, lifespan="lazy")
+
+    async def served() -> None:
+        async with serving(router):
+            await call(router, http_scope())
+        await call(router, http_scope())
+
+    async def not_served() -> None:
+        await call(router, http_scope())
+
+    asyncio.run(served())
+    assert log == ["app startup", "app shutdown", "app startup"]
+    for number in range(30):
+        asyncio.run(not_served())
+        assert len(log) == 4 + number
+    starter = router._starter
+    assert not (starter._late or starter._lifespan.running)
+    assert [*starter.states] == [None]
+
+
 async def test_the_applications_do_not_live_in_the_context_of_the_first_connection() -> None:
     import contextvars
 
@@ -332,6 +364,18 @@ async def test_what_the_outer_router_was_told_not_to_start_the_inner_one_does_no
     for choice in (False, started):
         await call(ProtocolRouter(http=PathRouter({"/": App("app", [])}), lifespan=choice), http_scope())
     assert not caplog.records
+    inner = PathRouter({"/": App("app", [])})
+    ProtocolRouter(http=inner, lifespan=False)  # of no use to anybody
+    await call(inner, http_scope())
+    assert len(caplog.records) == 1
+
+
+async def test_an_inner_router_that_is_lazy_is_so_below_one_that_warns(caplog: pytest.LogCaptureFixture) -> None:
+    log: list[str] = []
+    lazy = PathRouter({"/": App("lazy", log)}, lifespan="lazy")
+    await call(ProtocolRouter(http=lazy, websocket=App("other", log)), http_scope())
+    assert log == ["lazy startup"]
+    assert len(caplog.records) == 1
 
 
 async def test_a_server_with_a_lifespan_is_no_reason_to_warn(make: Any, caplog: pytest.LogCaptureFixture) -> None:
