@@ -47,7 +47,7 @@ async def call_with_copy(
         trail[0] = copy
 
     def handing_back(message: Any) -> Awaitable[None]:
-        if message.get("type") not in _CONTENT:
+        if not isinstance(message, dict) or message.get("type") not in _CONTENT:
             _hand_back(scope, copy, changed)
         return send(message)
 
@@ -58,9 +58,10 @@ async def call_with_copy(
 
 
 def _hand_back(scope: Scope, copy: Scope, changed: Collection[str]) -> None:
-    if not copy.keys() <= scope.keys():
-        for key in copy.keys() - scope.keys():
-            if key not in changed:
+    keys = [*copy]
+    if keys != [*scope]:
+        for key in keys:
+            if key not in scope and key not in changed:
                 scope[key] = copy[key]
 
 
