@@ -1,9 +1,20 @@
 """Independent, composable ASGI middleware: each class wraps any ASGI application."""
 
 from ._errors import ConfigurationError
+from .cors import CORSMiddleware, WebSocketOriginMiddleware
 from .routing import HostRouter, PathRouter, ProtocolRouter
-from .stack import Middleware, stack
+from .stack import Middleware, outermost, stack
 
-__all__ = ["ConfigurationError", "HostRouter", "Middleware", "PathRouter", "ProtocolRouter", "stack"]
+__all__ = [
+    "CORSMiddleware",
+    "ConfigurationError",
+    "HostRouter",
+    "Middleware",
+    "PathRouter",
+    "ProtocolRouter",
+    "WebSocketOriginMiddleware",
+    "outermost",
+    "stack",
+]
 
 ConfigurationError.__module__ = __name__  # the name that tracebacks show is the one to import

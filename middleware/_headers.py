@@ -13,7 +13,39 @@ _FIELD_VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[ \t!-~\x80-\xff]*[!-~\x80-\xff
 
 def values(headers: Headers, name: bytes) -> list[bytes]:
     """The values of every header called ``name`` (lower case), in order; names are compared without case."""
-    return [value for key, value in headers if key.lower() == name]
+    found = []
+    length = len(name)  # most names are told apart by it, which costs less than lower()
+    for key, value in headers:
+        if len(key) == length and key.lower() == name:
+            found.append(value)
+    return found
+
+
+def long_headers(headers: Headers, least: int) -> dict[bytes, list[bytes]]:
+    """The values of headers whose names have ``least`` bytes or more, by name in lower case."""
+    found: dict[bytes, list[bytes]] = {}
+    for key, value in headers:
+        if len(key) >= least:
+            found.setdefault(key.lower(), []).append(value)
+    return found
+
+
+def with_vary(headers: Headers, name: bytes) -> list[tuple[bytes, bytes]]:
+    """A copy of ``headers`` whose Vary has ``name``, once, unless it is ``*`` (RFC 9110 §12.5.5)."""
+    copy = [*headers]
+    last = None
+    for index, (key, value) in enumerate(copy):
+        if len(key) == 4 and key.lower() == b"vary":
+            tokens = [token.strip() for token in value.lower().split(b",")]
+            if b"*" in tokens or name.lower() in tokens:
+                return copy
+            last = index
+    if last is None:
+        copy.append((b"vary", name))
+    else:
+        value = copy[last][1].rstrip(b", \t")
+        copy[last] = b"vary", value + b", " + name if value else name
+    return copy
 
 
 def is_token(name: bytes) -> bool:

@@ -6,7 +6,7 @@ application = stack(application, Middleware(RequestLog), Middleware(GZip, minimu
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.middleware import Middleware as Middleware
 
@@ -15,6 +15,8 @@ from ._errors import Problem, refuse
 
 if TYPE_CHECKING:
     from ._asgi import ASGIApp
+
+App = TypeVar("App")
 
 
 def stack(app: ASGIApp, *middleware: Middleware) -> ASGIApp:
@@ -30,8 +32,7 @@ def stack(app: ASGIApp, *middleware: Middleware) -> ASGIApp:
         ConfigurationError: If ``app`` or what a layer makes of it is not an application, or a layer is not a
             ``Middleware`` object.
     """
-    problems = [application_problem("app", app), *map(_layer_problem, range(1, len(middleware) + 1), middleware)]
-    refuse("stack", problems)
+    refuse("stack", _problems("stack", app, middleware))
 
     for number, (cls, args, kwargs) in reversed([*enumerate(middleware, 1)]):
         name = getattr(cls, "__qualname__", type(cls).__qualname__)
@@ -44,8 +45,42 @@ def stack(app: ASGIApp, *middleware: Middleware) -> ASGIApp:
     return app
 
 
-def _layer_problem(number: int, layer: Any) -> Problem | None:
-    parameter = f"layer {number}"
+def outermost(app: App, *middleware: Middleware) -> App:
+    """Return ``app`` with ``middleware`` around all that a Starlette or FastAPI application does, its error page too.
+
+    ``app.add_middleware`` puts layers inside the one that answers an unhandled exception with a 500, so that page has
+    none of their headers. These stand outside; ``app`` stays what it is, for ``fastapi run`` and for more routes.
+
+    Args:
+        app: The application of Starlette or FastAPI; it has not been started.
+        *middleware: Starlette's ``Middleware`` objects, the first one outermost.
+
+    Raises:
+        ConfigurationError: If ``app`` is no such application or has been started, or a layer cannot be made.
+    """
+    problems = _problems("outermost", app, middleware)
+    if not any(problems) and not hasattr(app, "build_middleware_stack"):
+        remedy = "write stack(app, ...) around any other application"
+        problems.append(Problem("app", app, "is not an application of Starlette or FastAPI", remedy))
+    if getattr(app, "middleware_stack", None) is not None:
+        remedy = "call outermost(app, ...) where the application is made"
+        problems.append(Problem("app", app, "has been started", remedy))
+    refuse("outermost", problems)
+    stack(_anything, *middleware)  # what is wrong with a layer shows here, not when the first connection comes
+    build: Any = app.build_middleware_stack  # type: ignore[attr-defined]
+    vars(app)["build_middleware_stack"] = lambda: stack(build(), *middleware)
+    return app
+
+
+async def _anything(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+def _problems(owner: str, app: Any, middleware: tuple[Any, ...]) -> list[Problem | None]:
+    layers = [_layer_problem(owner, f"layer {number}", layer) for number, layer in enumerate(middleware, 1)]
+    return [application_problem("app", app), *layers]
+
+
+def _layer_problem(owner: str, parameter: str, layer: Any) -> Problem | None:
     if isinstance(layer, Middleware):
         cls: Any = layer.cls
         # A class makes a layer, and so may any function; what is called asynchronously is a layer already.
@@ -56,6 +91,6 @@ def _layer_problem(number: int, layer: Any) -> Problem | None:
     if inspect.isclass(layer):
         return Problem(parameter, layer, "is a bare class", f"write Middleware({layer.__qualname__})")
     if isinstance(layer, (list, tuple)):
-        return Problem(parameter, layer, f"is a {type(layer).__name__}", "unpack it: stack(app, *middleware)")
+        return Problem(parameter, layer, f"is a {type(layer).__name__}", f"unpack it: {owner}(app, *middleware)")
     made = f"{type(layer).__qualname__}, ..." if hasattr(layer, "app") else "SomeMiddleware, ..."
     return Problem(parameter, layer, "is not a Middleware object", f"write Middleware({made})")

@@ -45,16 +45,19 @@ class Subject:
     Args:
         cls: The class.
         build: Makes an instance of the class (or of a mutant of it) around an application.
-        worked: Whether the class did its work on a request, from the scope that it received and the one that the
-            application got: without that, a check says nothing.
+        worked: Whether the class did its work on a request, from the scope that it received, the one that the
+            application got, and what was sent: without that, a check says nothing.
         wrong: A configuration with several mistakes, and the parameters at fault.
+        wrapped: Makes an instance with something wrong in place of the application.
+        undone: A message that was sent, without what it is the class's work to add.
     """
 
     cls: type
     build: Build
-    worked: Callable[[Any, Any], bool]
+    worked: Callable[[Any, Any, list[Message]], bool]
     wrong: tuple[Callable[[type], Any], Sequence[str]]
     wrapped: Callable[[type, Any], Any] = field(default=lambda cls, app: cls(app))
+    undone: Callable[[Message], Message] = field(default=lambda message: message)
 
     def __str__(self) -> str:
         return self.cls.__name__
@@ -115,7 +118,7 @@ async def converse(subject: Subject, scope: Any, talker: Talker, *events: Messag
     server = client(*events)
     with anyio.fail_after(5):
         await subject.around(talker)(scope, server.receive, server.send)
-    assert subject.worked(scope, talker.scopes[0]), "the class did nothing on this request"
+    assert subject.worked(scope, talker.scopes[0], server.sent), "the class did nothing on this request"
     return server.sent
 
 
@@ -203,7 +206,7 @@ async def programs_come_out_as_they_went_in(subject: Subject) -> None:
         outer = LintMiddleware(subject.around(inner), strict=True)
         with anyio.fail_after(5):
             await outer(scope, server.receive, server.send)
-        assert server.sent == [*talker.messages], name
+        assert [subject.undone(message) for message in server.sent] == [*talker.messages], name
         assert talker.received == [*events], name
 
 
@@ -258,10 +261,14 @@ async def the_same_messages_can_be_sent_again(subject: Subject) -> None:
     assert start["headers"] == [(b"content-type", b"text/plain")]
 
 
-async def adds_a_header_in_place(original: Any, scope: Any, receive: Any, send: Any) -> Any:
+_KEPT: list[tuple[bytes, bytes]] = []
+
+
+async def keeps_the_headers_of_the_last_response(original: Any, scope: Any, receive: Any, send: Any) -> Any:
     async def adding(message: Any) -> None:
         if "headers" in message:
-            message["headers"].append((b"x-added", b"1"))
+            _KEPT.append((b"x-added", b"1"))
+            message = {**message, "headers": [*message["headers"], *_KEPT]}
         await send(message)
 
     return await original(scope, receive, adding)
@@ -558,7 +565,7 @@ async def reflects_the_path(original: Any, scope: Any, receive: Any, send: Any) 
 PROMISES: dict[Callable[[Subject], Awaitable[None]], Caller] = {
     the_received_scope_is_not_changed: moves_the_path,
     no_message_is_changed: labels_the_message,
-    the_same_messages_can_be_sent_again: adds_a_header_in_place,
+    the_same_messages_can_be_sent_again: keeps_the_headers_of_the_last_response,
     programs_come_out_as_they_went_in: drops_what_it_does_not_know,
     an_unknown_protocol_passes_untouched: ignores_unknown_protocols,
     a_lifespan_starts_and_stops_the_application: answers_the_lifespan_itself,

@@ -14,6 +14,7 @@ ROOMS = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name 
 SHARED_TESTS = {"benchmarks", "examples", "matrix", "servers", "typing"}
 PAGES = {
     "routing": ["protocol-router.md", "path-router.md", "host-router.md", "lifespan.md", "deploying.md"],
+    "cors": ["cors.md"],
     "lint": ["lint.md"],
 }
 

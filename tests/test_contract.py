@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 import middleware
-from middleware import ConfigurationError, HostRouter, PathRouter, ProtocolRouter
+from middleware import (
+    ConfigurationError,
+    CORSMiddleware,
+    HostRouter,
+    PathRouter,
+    ProtocolRouter,
+    WebSocketOriginMiddleware,
+)
 from middleware.lint import LintMiddleware
 from tests.promises import PROMISES, Subject, unchecked
 from tests.test_asgi import CASES as NOT_APPLICATIONS
@@ -35,39 +42,61 @@ class _Below:
         await self.router(scope, receive, send)
 
 
+def _without_vary_origin(message: Any) -> Any:
+    if message["type"] != "http.response.start":
+        return message
+    return {**message, "headers": [header for header in message["headers"] if header != (b"vary", b"Origin")]}
+
+
 SUBJECTS = [
     Subject(
         ProtocolRouter,
         build=lambda cls, app: cls({"mqtt": _never}, http=app, websocket=app, default=app),
-        worked=lambda received, given: given is received,
+        worked=lambda received, given, sent: given is received,
         wrong=(lambda cls: cls({"ws": _never}, http=5, lifespan=7), ["application_mapping", "http", "lifespan"]),
         wrapped=lambda cls, app: cls({"http": app}),
     ),
     Subject(
         PathRouter,
         build=lambda cls, app: cls({"/mounted": _never, "/{name}/mounted": _never}, default=cls({"": app})),
-        worked=lambda received, given: given is received,
+        worked=lambda received, given, sent: given is received,
         wrong=(lambda cls: cls(5, default=6), ["mounts", "default"]),
         wrapped=lambda cls, app: cls({"/": app}),
     ),
     Subject(
         PathRouter,
         build=lambda cls, app: _Below(cls({"/{name}/mounted": app, "/mounted": _never}, default=app)),
-        worked=lambda received, given: given.get("root_path", "").endswith("/a/mounted"),
+        worked=lambda received, given, sent: given.get("root_path", "").endswith("/a/mounted"),
         wrong=(lambda cls: cls({"api": _never, "/a": 5}, lifespan=7), ["mounts", "mounts['/a']", "lifespan"]),
         wrapped=lambda cls, app: cls({"/": app}),
     ),
     Subject(
         HostRouter,
         build=lambda cls, app: cls({"example.com": app, "*.example.com": _never}, default=app),
-        worked=lambda received, given: given is received,
+        worked=lambda received, given, sent: given is received,
         wrong=(lambda cls: cls({"a:80": _never, "b": 5}, default=7), ["hosts", "hosts['b']", "default"]),
         wrapped=lambda cls, app: cls({"example.com": app}),
     ),
     Subject(
+        CORSMiddleware,
+        build=lambda cls, app: cls(app, allow_origins=["https://*.example.com"], allow_credentials=True),
+        worked=lambda received, given, sent: (
+            sent[0]["type"] != "http.response.start" or any(b"Origin" in value for _, value in sent[0]["headers"])
+        ),
+        wrong=(lambda cls: cls(5, ["a.com", "null"], max_age=-1), ["app", "allow_origins", "allow_origins", "max_age"]),
+        wrapped=lambda cls, app: cls(app, allow_origins=[]),
+        undone=_without_vary_origin,
+    ),
+    Subject(
+        WebSocketOriginMiddleware,
+        build=lambda cls, app: cls(app, allow_origins=["https://*.example.com"]),
+        worked=lambda received, given, sent: given is received,
+        wrong=(lambda cls: cls(5, ["a.com", "null"]), ["app", "allow_origins", "allow_origins"]),
+    ),
+    Subject(
         LintMiddleware,
         build=lambda cls, app: cls(app),
-        worked=lambda received, given: given is not received and given == {**received, **given},
+        worked=lambda received, given, sent: given is not received and given == {**received, **given},
         wrong=(lambda cls: cls(5, strict=7), ["app", "strict"]),
     ),
 ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from middleware._headers import is_field_value, is_token, values
+from middleware._headers import is_field_value, is_token, long_headers, values, with_vary
 
 TCHAR = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -39,3 +39,47 @@ def test_values_are_found_without_case_in_order_with_duplicates() -> None:
     headers = [(b"a", b"1"), (b"Vary", b"x"), (b"vary", b"y"), (b"varying", b"z")]
     assert values(headers, b"vary") == [b"x", b"y"]
     assert values(headers, b"etag") == []
+
+
+def test_long_headers_are_found_by_lower_case_with_all_their_values() -> None:
+    headers = [(b"Etag", b"1"), (b"X-Long", b"2"), (b"accept", b"3"), (b"x-LONG", b"4")]
+    assert long_headers(iter(headers), 6) == {b"x-long": [b"2", b"4"], b"accept": [b"3"]}
+    assert long_headers(headers, 7) == {}
+
+
+VARIED: dict[str, tuple[list[bytes], list[bytes]]] = {
+    # the lines of Vary that are there, and those with Origin
+    "none": ([], [b"Origin"]),
+    "another": ([b"Cookie"], [b"Cookie, Origin"]),
+    "the same": ([b"Origin"], [b"Origin"]),
+    "the same in another case": ([b"ORIGIN"], [b"ORIGIN"]),
+    "the same among others": ([b"Cookie ,\torigin, Accept"], [b"Cookie ,\torigin, Accept"]),
+    "everything": ([b"*"], [b"*"]),
+    "everything among others": ([b"Cookie, *"], [b"Cookie, *"]),
+    "two lines": ([b"Cookie", b"Accept"], [b"Cookie", b"Accept, Origin"]),
+    "the same on the first line": ([b"Origin", b"Cookie"], [b"Origin", b"Cookie"]),
+    "everything on the first line": ([b"*", b"Cookie"], [b"*", b"Cookie"]),
+    "part of another": ([b"X-Origin, Original"], [b"X-Origin, Original, Origin"]),
+    "empty": ([b""], [b"Origin"]),
+    "commas": ([b" , "], [b"Origin"]),
+    "comma at the end": ([b"Cookie, "], [b"Cookie, Origin"]),
+}
+
+
+@pytest.mark.parametrize("name", VARIED)
+@pytest.mark.parametrize("spelling", [b"vary", b"Vary"])
+def test_a_name_is_in_vary_once(name: str, spelling: bytes) -> None:
+    given, expected = VARIED[name]
+    headers = [(b"a", b"1"), *[(spelling, value) for value in given], (b"b", b"2")]
+    before = [*headers]
+    merged = with_vary(headers, b"Origin")
+    assert values(merged, b"vary") == expected
+    assert [header for header in merged if header[0].lower() != b"vary"] == [(b"a", b"1"), (b"b", b"2")]
+    assert headers == before
+    assert merged is not headers
+
+
+@given(st.lists(st.sampled_from([b"Origin", b"origin ,a", b"a", b"*", b"", b",", b"b, *"]), max_size=4))
+def test_adding_a_name_to_vary_again_changes_nothing(lines: list[bytes]) -> None:
+    once = with_vary(iter([(b"vary", line) for line in lines]), b"Origin")
+    assert with_vary(once, b"oRIGIN") == once

@@ -50,9 +50,8 @@ class Lifespan:
     """Start and stop several applications as one; an ASGI application for ``lifespan`` scopes.
 
     Args:
-        apps: The applications by the name that the router gives them, in the order in which they start. An
-            application that stands there twice, wrapped or not, is started once, through the first wrapper that
-            lets a lifespan through.
+        apps: The applications by the name that the router gives them, in the order in which they start; one that
+            stands there twice, wrapped or not, is started through the first wrapper that lets a lifespan through.
 
     Attributes:
         running: The event loops in which the applications run.

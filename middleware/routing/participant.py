@@ -36,20 +36,6 @@ class Participant:
         state: What the application keeps for its requests.
     """
 
-    __slots__ = (
-        "_answered",
-        "_app",
-        "_asked",
-        "_ended",
-        "_names",
-        "_scope",
-        "_shutdown",
-        "failure",
-        "fatal",
-        "started",
-        "state",
-    )
-
     def __init__(self, names: Sequence[str], app: ASGIApp, scope: Scope) -> None:
         self._names = names
         self._app = app

@@ -15,9 +15,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._errors import Problem, refuse
-from .applications import Keys, load_application, load_lifespan
+from .applications import Keys, load_application, load_lifespan, turning_away
 from .starter import Starter
-from .turned_away import turning_away
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,9 +40,7 @@ class ProtocolRouter:
         http: The application for ``http`` scopes, e.g. ``get_asgi_application()``.
         websocket: The application for ``websocket`` scopes.
         default: The application for scope types that are not listed.
-        lifespan: Who starts the applications: None for the server, all in the order of the arguments; ``"lazy"``
-            for the first connection, where the server has no lifespan; an application to start that one alone;
-            False for nobody.
+        lifespan: Who starts the applications, as for ``PathRouter``.
 
     Every application is an object or a ``"module:attribute"`` string. Strings are imported in the order of the
     arguments, so consumers named after ``get_asgi_application()`` are imported once Django is set up.

@@ -6,7 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from middleware import HostRouter, Middleware, PathRouter, ProtocolRouter, stack
+from fastapi import FastAPI
+
+from middleware import (
+    CORSMiddleware,
+    HostRouter,
+    Middleware,
+    PathRouter,
+    ProtocolRouter,
+    WebSocketOriginMiddleware,
+    outermost,
+    stack,
+)
 from middleware.lint import LintMiddleware
 
 
@@ -15,6 +26,14 @@ async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
 async def endpoint(request: Any) -> str:
     return "hello"
+
+
+def is_allowed(origin: str, scope: Any) -> bool:
+    return True
+
+
+def is_origin(origin: str) -> bool:
+    return True
 
 
 def create_app() -> LintMiddleware:
@@ -50,3 +69,20 @@ def misuse(wsgi: Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]) ->
     stack(app, LintMiddleware(app))  # type: ignore[arg-type]
     stack(app, [Middleware(LintMiddleware)])  # type: ignore[arg-type]
     stack(app, Middleware(LintMiddleware, stict=True))  # type: ignore[call-arg]
+    CORSMiddleware()  # type: ignore[call-arg]
+    CORSMiddleware(LintMiddleware, [])  # type: ignore[arg-type]
+    CORSMiddleware(app, origins=["https://a.example.com"])  # type: ignore[call-arg]
+    CORSMiddleware(app, allow_origins=[b"https://a.example.com"])  # type: ignore[list-item]
+    CORSMiddleware(app, allow_origins=42)  # type: ignore[arg-type]
+    CORSMiddleware(app, allow_origins=(origin for origin in ["*"]))  # type: ignore[arg-type]
+    CORSMiddleware(app, allow_origin_regex=[r"https://.*"])  # type: ignore[arg-type]
+    CORSMiddleware(app, [], allow_credentials="yes")  # type: ignore[arg-type]
+    CORSMiddleware(app, [], max_age="600")  # type: ignore[arg-type]
+    CORSMiddleware(app, ["*"], ["*"], ["*"], False, None, False, [], 600, is_allowed)  # type: ignore[call-arg]
+    CORSMiddleware(app, allow_origin_func=is_origin)  # type: ignore[arg-type]
+    CORSMiddleware(app, allow_origin_func="project.tenants:is_allowed")  # type: ignore[arg-type]
+    Middleware(CORSMiddleware, allow_origin=["https://a.example.com"])  # type: ignore[call-arg]
+    WebSocketOriginMiddleware(app, [], True)  # type: ignore[call-arg]
+    WebSocketOriginMiddleware(app, allow_origins=None)  # type: ignore[arg-type]
+    outermost(FastAPI(), CORSMiddleware)  # type: ignore[arg-type]
+    outermost(FastAPI(), [Middleware(CORSMiddleware, [])])  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,17 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp as StarletteApplication
 from starlette.types import Receive, Scope, Send
 
-from middleware import ConfigurationError, HostRouter, Middleware, PathRouter, ProtocolRouter, stack
+from middleware import (
+    ConfigurationError,
+    CORSMiddleware,
+    HostRouter,
+    Middleware,
+    PathRouter,
+    ProtocolRouter,
+    WebSocketOriginMiddleware,
+    outermost,
+    stack,
+)
 from middleware.lint import LintError, LintMiddleware
 
 if TYPE_CHECKING:
@@ -163,7 +174,8 @@ def fastapi() -> ProtocolRouter:
 
 def litestar() -> ProtocolRouter:
     layer = DefineMiddleware(LintMiddleware, strict=False)
-    app = Litestar([], middleware=[LintMiddleware, layer], logging_config=None)
+    cors = DefineMiddleware(CORSMiddleware, allow_origins=["https://a.example.com"])
+    app = Litestar([], middleware=[LintMiddleware, layer, TenantsCORS, cors], logging_config=None)
     return ProtocolRouter(http=app, websocket=app)
 
 
@@ -197,6 +209,51 @@ def layers() -> list[Callable[[Any, Any, Any], Awaitable[None]]]:
     ]
 
 
+class TenantsCORS(CORSMiddleware):
+    """What existing projects do with Starlette's class: subclass it, with the policy inside."""
+
+    def __init__(self, app: StarletteApplication) -> None:
+        super().__init__(app, allow_origin_func=self.is_tenant, allow_credentials=True)
+
+    async def is_tenant(self, origin: str, scope: Scope) -> bool:
+        return origin.endswith(".example.com")
+
+
+def policies() -> list[CORSMiddleware | WebSocketOriginMiddleware]:
+    app = Application()
+
+    async def is_tenant(origin: str, scope: Any) -> bool:
+        return origin.endswith(".example.com")
+
+    def is_tenant_of_django(origin: str, scope: dict[str, Any]) -> bool:
+        return origin.endswith(".example.com")
+
+    return [
+        CORSMiddleware(app, ["https://a.example.com"], ["PUT"], ["X-A"], True, None, False, ["X-B"], 60),
+        CORSMiddleware(app=get_asgi_application(), allow_origins=frozenset({"https://*.example.com"}), max_age=None),
+        CORSMiddleware(in_asgirefs_types, allow_origins=("*",), allow_methods=("*",), websocket_origins=["*"]),
+        CORSMiddleware(loose, allow_origin_regex=r"https://.*\.example\.com", expose_headers={"X-Total"}),
+        CORSMiddleware(untyped, allow_origin_regex=re.compile(r"https://.*\.example\.com"), paths=["/api"]),
+        CORSMiddleware(app.method, allow_origin_func=is_tenant, allow_private_network=True),
+        CORSMiddleware(app, allow_origin_func=is_tenant_of_django),
+        CORSMiddleware(app, ["http://intranet"], allow_credentials=True, allow_insecure_origins=True),
+        TenantsCORS(WebSocketOriginMiddleware(CORSMiddleware(app, []), ["https://*.example.com"])),
+        WebSocketOriginMiddleware(app=ProtocolRouter(websocket=loose)),
+    ]
+
+
+def around() -> list[Starlette | FastAPI]:
+    """``outermost`` gives back what it was given, in its own type."""
+    shop: FastAPI = outermost(FastAPI(), Middleware(CORSMiddleware, allow_origins=["https://a.example.com"]))
+    shop.add_middleware(CORSMiddleware, allow_origins=["https://b.example.com"], paths=["/b"])
+    pages: Starlette = outermost(
+        Starlette(middleware=[StarletteMiddleware(TenantsCORS)]),
+        StarletteMiddleware(WebSocketOriginMiddleware),
+        Middleware(Layer, size=500),
+    )
+    return [shop, pages, outermost(FastAPI())]
+
+
 class Router(ProtocolRouter):
     """What existing projects do with ``ProtocolTypeRouter``: subclass it, and read what it holds."""
 
@@ -223,9 +280,12 @@ def borders() -> list[object]:
     in_litestars: LitestarApplication = ProtocolRouter(http=in_starlettes)
     linted: list[ASGI3Application | StarletteApplication | LitestarApplication] = [LintMiddleware(in_litestars)]
     layered: ASGI3Application = stack(in_asgirefs, Middleware(LintMiddleware))
+    shared: ASGI3Application = CORSMiddleware(in_starlettes, ["https://a.example.com"])
+    checked: StarletteApplication = WebSocketOriginMiddleware(shared)
     return [
         *linted,
         layered,
+        checked,
         Starlette(routes=[Mount("/", app=ProtocolRouter(http=in_starlettes))]),
         Litestar([asgi("/", is_mount=True, copy_scope=True)(ProtocolRouter(http=in_litestars))], logging_config=None),
         AllowedHostsOriginValidator(ProtocolRouter(websocket=in_asgirefs_types)),
