@@ -35,7 +35,7 @@ class Row:
 
 NEEDS = ("asgiref", "itsdangerous", "starlette")
 SERVED = (*NEEDS, "uvicorn", "websockets")
-TESTING = ("blockbuster", "hypothesis", "pytest", "pytest-timeout", "uvloop")
+TESTING = ("blockbuster", "hypothesis", "publicsuffixlist", "pytest", "pytest-timeout", "uvloop")
 
 
 def _django(version: str, pythons: tuple[str, ...], *packages: str, runserver: str = "daphne") -> Row:

@@ -16,7 +16,16 @@ from .rows import FRAMEWORKS, LOWEST, VERSIONS, Row
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(600)]
 
 # They need more than a row has, or look at the repository.
-LEFT_OUT = ("servers", "matrix", "benchmarks", "typing", "examples", "test_architecture.py", "test_docs*.py")
+LEFT_OUT = (
+    "servers",
+    "matrix",
+    "benchmarks",
+    "typing",
+    "examples",
+    "test_architecture.py",
+    "test_docs*.py",
+    "test_browser.py",
+)
 
 
 @pytest.mark.parametrize("row", VERSIONS, ids=str)
