@@ -21,14 +21,22 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import middleware
-from middleware import HostRouter, PathRouter, ProtocolRouter, stack
+from middleware import (
+    CORSMiddleware,
+    HostRouter,
+    PathRouter,
+    ProtocolRouter,
+    WebSocketOriginMiddleware,
+    outermost,
+    stack,
+)
 from middleware.lint import LintMiddleware
 from tests.asgi import CONNECT, call, websocket_scope
 from tests.pages import DOCS, PAGES, ROOT, TEXTS, blocks, prose, table
 
 # Pages whose code blocks are run, each with the names that are the reader's own; the others are parsed only.
 ROUTING = ("protocol-router", "path-router", "host-router", "lifespan", "deploying")
-RUN = ["README.md", *(f"docs/{page}.md" for page in ("index", *ROUTING, "stack", "lint", "migrating"))]
+RUN = ["README.md", *(f"docs/{page}.md" for page in ("index", *ROUTING, "cors", "stack", "lint", "migrating"))]
 RUN_HERE = "docs/troubleshooting.md"
 
 
@@ -70,7 +78,7 @@ def readers_project(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def run(page: str, names: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Run one block after the other: a page's later blocks may use what its earlier ones import."""
-    names = {**names}
+    names = {"__name__": __name__, **names}  # Litestar looks its handlers' annotations up in their module
     for code in blocks(page, "python"):
         exec(compile(code, page, "exec"), names)
         yield {**names}
@@ -191,7 +199,8 @@ def test_the_site_asks_no_other_host_for_anything(tmp_path: Path) -> None:
 def test_the_readme_is_short_and_names_what_there_is() -> None:
     readme = TEXTS["README.md"]
     assert readme.count("\n") <= 120
-    names = ["ProtocolRouter", "PathRouter", "HostRouter", "stack", "LintMiddleware"]
+    routers, cors = ["ProtocolRouter", "PathRouter", "HostRouter"], ["CORSMiddleware", "WebSocketOriginMiddleware"]
+    names = [*routers, *cors, "stack", "LintMiddleware"]
     assert [*table("README.md", "What there is")] == [f"`{name}`" for name in names]
     for command in ("make demo", "make test", "pip install asgi-middleware"):
         assert command in readme
@@ -214,17 +223,20 @@ def test_the_changelog_begins_with_the_version_of_the_package() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "function"),
+    ("page", "heading", "function"),
     [
-        ("docs/protocol-router.md", ProtocolRouter),
-        ("docs/path-router.md", PathRouter),
-        ("docs/host-router.md", HostRouter),
-        ("docs/stack.md", stack),
-        ("docs/lint.md", LintMiddleware),
+        ("docs/protocol-router.md", "Parameters", ProtocolRouter),
+        ("docs/path-router.md", "Parameters", PathRouter),
+        ("docs/host-router.md", "Parameters", HostRouter),
+        ("docs/cors.md", "Parameters", CORSMiddleware),
+        ("docs/cors.md", "WebSocketOriginMiddleware", WebSocketOriginMiddleware),
+        ("docs/stack.md", "Parameters", stack),
+        ("docs/stack.md", "outermost", outermost),
+        ("docs/lint.md", "Parameters", LintMiddleware),
     ],
 )
-def test_the_table_of_parameters_is_the_signature(page: str, function: Callable[..., Any]) -> None:
-    described = {name.strip("`"): default.strip("`") for name, (default, _) in table(page, "Parameters").items()}
+def test_the_table_of_parameters_is_the_signature(page: str, heading: str, function: Callable[..., Any]) -> None:
+    described = {name.strip("`"): default.strip("`") for name, (default, _) in table(page, heading).items()}
     actual = {}
     for parameter in inspect.signature(function).parameters.values():
         stars = "*" * (parameter.kind is parameter.VAR_POSITIONAL)

@@ -18,15 +18,26 @@ from asgiref.sync import async_to_sync
 from channels.generic.websocket import WebsocketConsumer
 from channels.routing import ProtocolTypeRouter
 from django.core.handlers.wsgi import WSGIHandler
+from django.utils.asyncio import async_unsafe
 from fastapi import FastAPI
 from mcp.server import MCPServer
 from starlette.datastructures import State
 
-from middleware import ConfigurationError, HostRouter, Middleware, PathRouter, ProtocolRouter, stack
+from middleware import (
+    ConfigurationError,
+    CORSMiddleware,
+    HostRouter,
+    Middleware,
+    PathRouter,
+    ProtocolRouter,
+    WebSocketOriginMiddleware,
+    outermost,
+    stack,
+)
 from middleware.lint import LintMiddleware
 from middleware.routing import participant
-from tests.asgi import SHUTDOWN, STARTUP, call, http_scope, lifespan_scope
-from tests.pages import ROOT, TEXTS, quotes, table
+from tests.asgi import CONNECT, SHUTDOWN, STARTUP, call, http_scope, lifespan_scope, websocket_scope
+from tests.pages import ROOT, TEXTS, blocks, flat, quotes, table
 
 HELP = "docs/troubleshooting.md"
 
@@ -159,9 +170,99 @@ STACK_MISTAKES: dict[str, list[Callable[[], Any]]] = {
 }
 
 
+def started() -> FastAPI:
+    api = FastAPI()
+    api.middleware_stack = api.build_middleware_stack()
+    return api
+
+
+OUTERMOST_MISTAKES: dict[str, list[Callable[[], Any]]] = {
+    "`outermost(django, …)`, or any other application": [
+        lambda: outermost(app),
+        lambda: outermost(PathRouter({"/": app})),
+    ],
+    "`outermost(app, …)` in the lifespan or in a route": [lambda: outermost(started())],
+}
+
+
+def cors(*origins: Any, **options: Any) -> Callable[[], Any]:
+    return lambda: CORSMiddleware(app, origins, **options)
+
+
+def with_credentials(*origins: Any, **options: Any) -> Callable[[], Any]:
+    return cors(*origins, allow_credentials=True, **options)
+
+
+CORS_MISTAKES: dict[str, list[Callable[[], Any]]] = {
+    "no origins in any of the three ways": [lambda: CORSMiddleware(app)],
+    'a string: `allow_origins="https://app.example.com"`': [lambda: CORSMiddleware(app, "https://app.example.com")],
+    'a string of several: `allow_origins="https://a.example,https://b.example"`': [
+        lambda: CORSMiddleware(app, "https://a.example,https://b.example")
+    ],
+    "an iterator": [lambda: CORSMiddleware(app, iter(["https://app.example.com"]))],  # type: ignore[arg-type]
+    '`"app.example.com"`': [
+        cors("app.example.com"),
+        cors(websocket_origins=["app.example.com"]),
+        lambda: WebSocketOriginMiddleware(app, ["app.example.com"]),
+    ],
+    '`"localhost:5173"`': [cors("localhost:5173")],
+    '`"https://app.example.com/"`': [cors("https://app.example.com/")],
+    '`"https://app.example.com/shop"`': [cors("https://app.example.com/shop")],
+    '`"https://App.example.com"`': [cors("https://App.example.com")],
+    '`"https://app.example.com:443"`': [cors("https://app.example.com:443")],
+    '`"https://bücher.example"`': [cors("https://bücher.example")],
+    '`"https://user@app.example.com"`': [cors("https://user@app.example.com")],
+    '`"https://a.example, https://b.example"` in the list': [cors("https://a.example, https://b.example")],
+    '`"*"` beside others': [cors("*", "https://app.example.com")],
+    '`"null"`': [cors("null")],
+    '`"https://*.com"`': [cors("https://*.com"), with_credentials("https://*.com", allow_insecure_origins=True)],
+    '`"wss://app.example.com"`': [cors("wss://app.example.com"), cors(websocket_origins=["wss://app.example.com"])],
+    '`"https://*app.example.com"` or `"https://*"`': [cors("https://*app.example.com"), cors("https://*")],
+    '`"file://"` or `"https://127.1"`': [cors("file://"), cors("https://127.1")],
+    "a regular expression in `allow_origins`": [cors(r"https://.*\.example\.com"), cors(r"https://(a|b).example")],
+    "what is no string in `allow_origins`": [cors(b"https://app.example.com"), cors(None)],
+    '`allow_origin_regex="("`': [cors(allow_origin_regex="(")],
+    '`allow_origin_regex="(a+)+"`': [cors(allow_origin_regex="(a+)+"), with_credentials(allow_origin_regex="(a+)+")],
+    "`allow_origin_func=True`": [cors(allow_origin_func=True)],
+    '`"patch"`': [cors(allow_methods=["patch"])],
+    '`"TRACE"`, `"CONNECT"` or `"TRACK"`': [cors(allow_methods=[name]) for name in ("TRACE", "CONNECT", "TRACK")],
+    '`"A B"` as a method': [cors(allow_methods=["A B"])],
+    '`allow_headers=["Cookie"]`': [cors(allow_headers=["Cookie"])],
+    '`allow_headers=["Origin"]` or another that is the browser\'s': [
+        cors(allow_headers=[name]) for name in ("Origin", "host", "Content-Length")
+    ],
+    '`allow_headers=["Access-Control-Allow-Origin"]`': [cors(allow_headers=["Access-Control-Allow-Origin"])],
+    '`"X Name"` as a header': [cors(allow_headers=["X Name"]), cors(expose_headers=["X Name"])],
+    '`expose_headers=["Set-Cookie"]`': [cors(expose_headers=["Set-Cookie"])],
+    '`max_age=-1`, `"600"` or `604800`': [cors(max_age=age) for age in (-1, "600", 604800)],
+    '`allow_credentials="true"`': [cors(allow_credentials="true")],
+    '`paths=["api"]`': [cors(paths=["api"])],
+    'with credentials: `"*"`': [with_credentials("*")],
+    'with credentials: `expose_headers=["*"]`': [with_credentials(expose_headers=["*"])],
+    'with credentials: `allow_origin_regex=".*"`': [with_credentials(allow_origin_regex=".*")],
+    'with credentials: `allow_origin_regex=r"https://.*.example.com"`': [
+        with_credentials(allow_origin_regex=r"https://.*.example.com")
+    ],
+    r'with credentials: `allow_origin_regex=r"https://.*example\.com"`': [
+        with_credentials(allow_origin_regex=r"https://.*example\.com", allow_insecure_origins=True)
+    ],
+    r'with credentials: `allow_origin_regex=r"https?://.*\.example\.com"`': [
+        with_credentials(allow_origin_regex=r"https?://.*\.example\.com")
+    ],
+    'with credentials: `"http://app.example.com"`': [with_credentials("http://app.example.com")],
+    'with credentials and the extra `psl`: `"https://*.github.io"`, or a regular expression for it': [
+        with_credentials("https://*.github.io"),
+        with_credentials(allow_origin_regex=r"https://.*\.github\.io"),
+    ],
+    "the class in Django's `settings.MIDDLEWARE`, or a view": [lambda: CORSMiddleware(get_response, [])],  # type: ignore[arg-type]
+}
+
+
 @pytest.mark.parametrize(
     ("page", "heading", "mistakes"),
     [
+        ("docs/cors.md", "Mistakes", CORS_MISTAKES),
+        ("docs/stack.md", "Its mistakes", OUTERMOST_MISTAKES),
         ("docs/protocol-router.md", "Mistakes", ROUTER_MISTAKES),
         ("docs/path-router.md", "Mistakes", PATH_MISTAKES),
         ("docs/host-router.md", "Mistakes", HOST_MISTAKES),
@@ -190,6 +291,7 @@ def test_the_table_of_mistakes_has_the_real_texts(
         ("docs/protocol-router.md", lambda: ProtocolRouter(websocket=ChatConsumer)),
         ("docs/path-router.md", lambda: PathRouter({"api": app, "/chat": ChatConsumer})),  # type: ignore[dict-item]
         ("docs/host-router.md", lambda: HostRouter({"api.example.com:8000": app, "example.com": FastAPI})),
+        ("docs/cors.md", with_credentials("https://app.example.com/", expose_headers=["*"], max_age=604800)),
         ("docs/stack.md", lambda: stack(app, Middleware(LintMiddleware), Middleware(LintMiddleware, strict=1))),
         ("docs/troubleshooting.md", lambda: LintMiddleware(app, strict=1)),
         ("docs/troubleshooting.md", lambda: ProtocolRouter(async_to_sync(aget_response))),
@@ -208,6 +310,92 @@ async def test_the_one_traceback_of_ours_is_quoted() -> None:
     with pytest.raises(ValueError) as caught:
         await call(ProtocolRouter(http=app), {"type": "channel"})
     assert quotes("docs/protocol-router.md", f"ValueError: {caught.value}")
+
+
+APP, PROXIED = b"https://app.example.com", b"https://www.example.com"
+
+
+def headers_of(origin: bytes, host: bytes = b"api.example.com", **others: bytes) -> list[tuple[bytes, bytes]]:
+    asked = [(b"access-control-request-" + name.encode(), value) for name, value in others.items()]
+    return [(b"host", host), (b"origin", origin), *asked]
+
+
+@pytest.mark.parametrize(
+    ("page", "headers", "end"),
+    [
+        (
+            "docs/cors.md",
+            headers_of(APP, method=b"DELETE", headers=b"x-other"),
+            "to allow it, add to allow_methods and allow_headers",
+        ),
+        (HELP, headers_of(PROXIED, method=b"PUT", headers=b"x-name"), "to allow it, add to allow_origins"),
+        (HELP, headers_of(b"null", method=b"PUT", headers=b"x-name"), "no policy can allow that origin"),
+    ],
+)
+async def test_the_line_about_a_refused_preflight_is_quoted(
+    page: str, headers: list[tuple[bytes, bytes]], end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer = CORSMiddleware(app, [APP.decode()])
+    for _ in range(2):
+        await call(layer, http_scope(method="OPTIONS", headers=headers))
+    (record,) = caplog.records  # each once
+    assert (record.name, record.levelname) == ("middleware.cors", "WARNING")
+    assert record.getMessage().endswith(end)
+    assert quotes(page, record.getMessage())
+
+
+async def test_a_hundred_lines_are_written_and_not_more(caplog: pytest.LogCaptureFixture) -> None:
+    layer = CORSMiddleware(app, [])
+    for number in range(150):
+        headers = headers_of(b"https://%d.example" % number, method=b"PUT")
+        await call(layer, http_scope(method="OPTIONS", headers=headers))
+    told = ["; no more refusals are told" in message for message in caplog.messages]
+    assert told == [False] * 99 + [True]
+    assert all("`; no more refusals are told`" in TEXTS[page] for page in ("docs/cors.md", HELP))
+
+
+@pytest.mark.parametrize(
+    ("page", "origin", "host"),
+    [("docs/cors.md", b"https://evil.example", b"api.example.com"), (HELP, PROXIED, b"127.0.0.1:8000")],
+)
+async def test_the_line_about_a_refused_websocket_is_quoted(
+    page: str, origin: bytes, host: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    scope = websocket_scope(headers=headers_of(origin, host))
+    await call(CORSMiddleware(app, [APP.decode()]), scope, CONNECT)
+    await call(WebSocketOriginMiddleware(app, [APP.decode()]), scope, CONNECT)
+    first, second = caplog.messages
+    assert quotes(page, first)
+    assert second == first.replace("websocket_origins=[...]", "allow_origins=[...]")
+
+
+async def test_the_line_about_a_function_that_raised_is_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    def allow(origin: str, scope: Any) -> bool:
+        raise RuntimeError
+
+    layer = CORSMiddleware(app, [], allow_origin_func=allow)
+    await call(layer, http_scope(headers=headers_of(b"https://shop.tenant.example")))
+    (message,) = caplog.messages
+    assert caplog.records[0].exc_info
+    assert quotes("docs/cors.md", message)
+    assert quotes(HELP, message)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # Django's ORM knows no other
+async def test_what_django_raises_in_a_plain_function_is_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    @async_unsafe("You cannot call this from an async context - use a thread or sync_to_async.")
+    def query() -> bool: ...
+
+    layer = CORSMiddleware(app, [], allow_origin_func=lambda origin, scope: query())
+    await call(layer, http_scope(headers=headers_of(APP)))
+    assert quotes(HELP, caplog.text.splitlines()[-1])
+
+
+def test_the_lines_of_cors_stand_as_headings() -> None:
+    headings = re.findall("^### (.*)$", TEXTS[HELP], re.MULTILINE)
+    for start in ("a websocket from the origin", "a preflight from the origin", "allow_origin_func raised"):
+        assert start in headings
+        assert any(flat(block).startswith(start) for block in blocks(HELP, "text"))
 
 
 async def test_what_channels_raises_is_quoted() -> None:
