@@ -558,9 +558,9 @@ class Later:
         return self.coroutine.__await__()
 
 
-@pytest.mark.parametrize("func", [synchronously, asynchronously, Later])
-async def test_a_function_allows_what_it_says(func: Any) -> None:
-    app = CORSMiddleware(Site(), allow_origin_func=func, allow_credentials=True)
+@pytest.mark.parametrize("tenants", [synchronously, asynchronously, Later])
+async def test_a_function_allows_what_it_says(tenants: Any) -> None:
+    app = CORSMiddleware(Site(), allow_origin_func=tenants, allow_credentials=True)
     assert (await ask(app, A)).headers == [("vary", "Origin"), (f"{ALLOW}origin", A), (CREDENTIALS, "true")]
     assert (await ask(app, B)).headers == [("vary", "Origin")]
     assert [(await preflight(app, origin, "GET")).status for origin in (A, B)] == [200, 400]
@@ -661,9 +661,11 @@ def fails_at_once(origin: str, scope: Any) -> bool:
     raise LookupError("database")
 
 
-@pytest.mark.parametrize("func", [fails, fails_at_once])
-async def test_a_function_that_raises_allows_nothing_and_is_logged(func: Any, caplog: pytest.LogCaptureFixture) -> None:
-    answer = await ask(CORSMiddleware(Site(), [B], allow_origin_func=func), A)
+@pytest.mark.parametrize("tenants", [fails, fails_at_once])
+async def test_a_function_that_raises_allows_nothing_and_is_logged(
+    tenants: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await ask(CORSMiddleware(Site(), [B], allow_origin_func=tenants), A)
     assert (answer.status, answer.cors, answer["vary"]) == (200, {}, "Origin")
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("middleware.cors", logging.ERROR)
