@@ -338,6 +338,7 @@ def opcodes(function: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # CPython 3.12 reports opcodes only if this was set before settrace()
     sys.settrace(trace)
     try:
         function()
