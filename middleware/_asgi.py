@@ -28,7 +28,6 @@ Whoever needs to see early what the application writes puts ``[scope]`` there an
 scope that refers to itself would be a garbage cycle).
 """
 
-
 _CONTENT = ("http.response.body", "websocket.send")
 
 
@@ -63,6 +62,16 @@ def _hand_back(scope: Scope, copy: Scope, changed: Collection[str]) -> None:
         for key in keys:
             if key not in scope and key not in changed:
                 scope[key] = copy[key]
+
+
+async def refuse_websocket(receive: Receive, send: Send) -> None:
+    """Close a websocket before it is accepted; every server answers 403.
+
+    It is not denied with a response: uvicorn logs an ERROR for each of those, and daphne knows none.
+    """
+    message = await receive()
+    if message["type"] == "websocket.connect":
+        await send({"type": "websocket.close", "code": 1000})
 
 
 def application_problem(parameter: str, value: Any) -> Problem | None:

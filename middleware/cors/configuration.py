@@ -63,6 +63,7 @@ def policy_of(problems: list[Problem], *, insecure: bool, **given: Any) -> Polic
 
 
 def check_flag(parameter: str, value: object, problems: list[Problem]) -> None:
+    """Add to ``problems`` that ``value`` is no boolean, if so."""
     if not isinstance(value, bool):
         problems.append(Problem(parameter, value, "is not a boolean", f"write {parameter}=True or leave it out"))
 

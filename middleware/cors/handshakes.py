@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from .._asgi import application_problem
+from .._asgi import application_problem, refuse_websocket
 from .._errors import refuse
 from .._headers import values
 from .._hosts import parse_origin
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .._asgi import ASGIApp, Receive, Send
     from .._errors import Problem
     from .._headers import Headers
-
 
 _logger = logging.getLogger("middleware.cors")
 _MAX_TOLD = 100
@@ -85,10 +84,7 @@ async def refuse_handshake(headers: Headers, receive: Receive, send: Send, refus
         )
         hint = cures if parse_origin(origin) else NEVER
         refusals.tell(f"a websocket from the origin %s to the host %s was refused; {hint}", origin, host)
-    # Closed, not denied: uvicorn logs an ERROR for each denial, and daphne knows none.
-    message = await receive()
-    if message["type"] == "websocket.connect":
-        await send({"type": "websocket.close", "code": 1000})
+    await refuse_websocket(receive, send)
 
 
 class Refusals:

@@ -105,11 +105,10 @@ class CORSMiddleware:
         )
         sockets = load_origins("websocket_origins", websocket_origins, problems)
         check_flag("allow_insecure_origins", allow_insecure_origins, problems)
-        prefixes = load_prefixes("paths", paths, problems)
+        self._paths = load_prefixes("paths", paths, problems)
         refuse("CORSMiddleware", [application_problem("app", app), *problems])
 
         self._func = allow_origin_func
-        self._paths = prefixes
         self._refusals = Refusals()
         # What lets everybody in is for responses that anybody may read; a websocket carries the cookies of the user.
         to_sockets = self._policy

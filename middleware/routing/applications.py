@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
-from .._asgi import ASGIApp, application_problem, is_get_response
+from .._asgi import ASGIApp, application_problem, is_get_response, refuse_websocket
 from .._errors import Problem, refuse, shown
 
 Choice = ASGIApp | Literal["lazy", False] | None
@@ -145,10 +145,7 @@ def turning_away(reason: Callable[[], str]) -> ASGIApp:
             # RFC 9110 §9.3.2: the headers of GET, without its content.
             await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else body})
         elif protocol == "websocket":
-            # Closed, not denied with a 404: uvicorn logs an ERROR for each denial, and daphne knows none.
-            message = await receive()
-            if message["type"] == "websocket.connect":
-                await send({"type": "websocket.close", "code": 1000})
+            await refuse_websocket(receive, send)
         else:
             raise ValueError(f"no application for scope type {protocol!r}{reason()}")
 

@@ -307,6 +307,11 @@ def test_what_is_secure_with_credentials_is_taken(keywords: dict[str, Any]) -> N
 # Expressions: who is let in is found by trial
 
 WIDE = (
+    r"https://example\.com.*",
+    r"https://example\.com(\..*)?",
+    r"https://example\.com\S*",
+    r"https://app\..*",
+    r"https://app\.[a-z]+\.com",
     r"https?://.*\.example\.com",
     r"https://.*\.com",
     r"https://[^.]+\.[a-z]{3}",

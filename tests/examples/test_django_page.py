@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,20 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from fastapi import __version__ as version
-from playwright.sync_api import Browser, Route, sync_playwright
+from playwright.sync_api import Browser, Route
 
+from tests.chromium import chromium
 from tests.examples.demo import WAIT_SECONDS, demo
 from tests.servers.process import Server, free_port
-
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 class Tab:
@@ -64,13 +54,8 @@ def no_blocking_calls() -> None:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM_ARGUMENTS)
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
 def test_what_is_typed_in_one_window_shows_as_text_in_the_other(site: Server, browser: Browser):
