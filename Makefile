@@ -34,7 +34,7 @@ lock:  ## resolve requirements/dev.in anew
 	rm -rf .venvs/lock
 	$(PYTHON) -m venv .venvs/lock
 	.venvs/lock/bin/pip install --quiet -r requirements/dev.in
-	.venvs/lock/bin/pip freeze > requirements/dev.txt
+	.venvs/lock/bin/pip freeze | sed 's/^backports\.zstd==.*/& ; python_version < "3.14"/' > requirements/dev.txt
 
 clean:
 	rm -rf .cache .venv .venvs build dist site

@@ -1,13 +1,16 @@
 """Independent, composable ASGI middleware: each class wraps any ASGI application."""
 
 from ._errors import ConfigurationError
+from .compression import CompressionMiddleware, GZipMiddleware
 from .cors import CORSMiddleware, WebSocketOriginMiddleware
 from .routing import HostRouter, PathRouter, ProtocolRouter
 from .stack import Middleware, outermost, stack
 
 __all__ = [
     "CORSMiddleware",
+    "CompressionMiddleware",
     "ConfigurationError",
+    "GZipMiddleware",
     "HostRouter",
     "Middleware",
     "PathRouter",

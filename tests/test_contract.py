@@ -14,8 +14,10 @@ import pytest
 
 import middleware
 from middleware import (
+    CompressionMiddleware,
     ConfigurationError,
     CORSMiddleware,
+    GZipMiddleware,
     HostRouter,
     PathRouter,
     ProtocolRouter,
@@ -42,10 +44,22 @@ class _Below:
         await self.router(scope, receive, send)
 
 
-def _without_vary_origin(message: Any) -> Any:
-    if message["type"] != "http.response.start":
-        return message
-    return {**message, "headers": [header for header in message["headers"] if header != (b"vary", b"Origin")]}
+def _without_vary(name: bytes) -> Any:
+    """What undoes that a class adds ``name`` to Vary, alone or behind others."""
+
+    def without(message: Any) -> Any:
+        if message["type"] != "http.response.start":
+            return message
+        headers = [(key, value.removesuffix(b", " + name)) for key, value in message["headers"]]
+        return {**message, "headers": [header for header in headers if header != (b"vary", name)]}
+
+    return without
+
+
+def _varies(received: Any, given: Any, sent: list[Any]) -> bool:
+    return sent[0]["type"] != "http.response.start" or any(
+        b"Accept-Encoding" in value for _, value in sent[0]["headers"]
+    )
 
 
 SUBJECTS = [
@@ -85,13 +99,27 @@ SUBJECTS = [
         ),
         wrong=(lambda cls: cls(5, ["a.com", "null"], max_age=-1), ["app", "allow_origins", "allow_origins", "max_age"]),
         wrapped=lambda cls, app: cls(app, allow_origins=[]),
-        undone=_without_vary_origin,
+        undone=_without_vary(b"Origin"),
     ),
     Subject(
         WebSocketOriginMiddleware,
         build=lambda cls, app: cls(app, allow_origins=["https://*.example.com"]),
         worked=lambda received, given, sent: given is received,
         wrong=(lambda cls: cls(5, ["a.com", "null"]), ["app", "allow_origins", "allow_origins"]),
+    ),
+    Subject(
+        GZipMiddleware,
+        build=lambda cls, app: cls(app, stream_content_types=["text/event-stream"]),
+        worked=_varies,
+        wrong=(lambda cls: cls(5, -1, 0, etag="odd"), ["app", "compresslevel", "minimum_size", "etag"]),
+        undone=_without_vary(b"Accept-Encoding"),
+    ),
+    Subject(
+        CompressionMiddleware,
+        build=lambda cls, app: cls(app, etag="suffix"),
+        worked=_varies,
+        wrong=(lambda cls: cls(5, codecs=["gz"], minimum_size=-1), ["app", "codecs", "minimum_size"]),
+        undone=_without_vary(b"Accept-Encoding"),
     ),
     Subject(
         LintMiddleware,

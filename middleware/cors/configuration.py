@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
-from .._errors import Problem
+from .._errors import Problem, listed
 from .._headers import is_token
 from .._paths import PrefixTable, prefix_problem
 from .origins import LOOPBACK, Origins, as_browsers_write, origin_problem, parse_pattern
@@ -70,7 +69,7 @@ def check_flag(parameter: str, value: object, problems: list[Problem]) -> None:
 
 def load_origins(parameter: str, given: object, problems: list[Problem]) -> Origins:
     """The set of origins that a parameter lists; what is wrong with it is added to ``problems``."""
-    entries = _items(parameter, given, problems)
+    entries = listed(parameter, given, problems)
     right = []
     for entry in entries:
         problem = origin_problem(parameter, entry)
@@ -85,29 +84,15 @@ def load_origins(parameter: str, given: object, problems: list[Problem]) -> Orig
 
 def load_prefixes(parameter: str, given: object, problems: list[Problem]) -> PrefixTable[bool] | None:
     """The table of the path prefixes that a parameter lists, None for all paths."""
-    prefixes = _items(parameter, given, problems)
+    prefixes = listed(parameter, given, problems)
     found = [problem for prefix in prefixes if (problem := prefix_problem(parameter, prefix))]
     problems += found
     return None if given is None or found else PrefixTable((prefix, True) for prefix in prefixes)
 
 
-def _items(parameter: str, given: object, problems: list[Problem]) -> tuple[Any, ...]:
-    """What a parameter lists, copied: the caller's list may change later, an iterator can be read only once."""
-    if given is None:
-        return ()
-    if isinstance(given, str):
-        items = [item.strip() for item in given.split(",") if item.strip()]
-        problems.append(Problem(parameter, given, "is a string, not a list", f"write {parameter}={items!r}"))
-        return ()
-    if isinstance(given, Collection) and not isinstance(given, bytes | Mapping):
-        return tuple(given)
-    problems.append(Problem(parameter, given, "is not a list", f"write {parameter}=list(...)"))
-    return ()
-
-
 def _methods(given: object, problems: list[Problem]) -> tuple[str, ...]:
     methods = []
-    for method in _items("allow_methods", given, problems):
+    for method in listed("allow_methods", given, problems):
         upper = method.upper() if isinstance(method, str) else ""
         if not (isinstance(method, str) and method.isascii() and is_token(method.encode())):
             problems.append(Problem("allow_methods", method, "is not a method", "write 'GET', 'PUT', … or '*'"))
@@ -122,7 +107,7 @@ def _methods(given: object, problems: list[Problem]) -> tuple[str, ...]:
 
 def _headers(parameter: str, given: object, problems: list[Problem]) -> tuple[str, ...]:
     names: dict[str, None] = {}
-    for name in _items(parameter, given, problems):
+    for name in listed(parameter, given, problems):
         lowered = name.lower() if isinstance(name, str) else ""
         if not (isinstance(name, str) and name.isascii() and is_token(name.encode())):
             problems.append(Problem(parameter, name, "is not the name of a header", "write 'X-Name' or '*'"))

@@ -99,7 +99,7 @@ def prepare(row: Row, wheel: Path) -> Path:
 
 def _pins(row: Row) -> list[str]:
     own = {name.lower() for name, exact, _ in (package.partition("==") for package in row.packages) if exact}
-    lines = (ROOT / "requirements" / "dev.txt").read_text().split()
+    lines = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
     return [line for line in lines if line.partition("==")[0].lower() not in own]
 
 

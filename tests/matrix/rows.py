@@ -35,7 +35,8 @@ class Row:
 
 NEEDS = ("asgiref", "itsdangerous", "starlette")
 SERVED = (*NEEDS, "uvicorn", "websockets")
-TESTING = ("blockbuster", "hypothesis", "publicsuffixlist", "pytest", "pytest-timeout", "uvloop")
+CODECS = ("backports.zstd", "brotli")
+TESTING = ("blockbuster", "hypothesis", "publicsuffixlist", "pytest", "pytest-timeout", "uvloop", *CODECS)
 
 
 def _django(version: str, pythons: tuple[str, ...], *packages: str, runserver: str = "daphne") -> Row:
@@ -71,7 +72,7 @@ LOWEST = Row(
     ("3.11",),
     (
         *("asgiref==3.8.0", "itsdangerous==2.2.0", "starlette==1.0.0", "anyio==4.11.0", "trio"),
-        *("channels==4.2.2", "django==4.2.30"),
+        *("channels==4.2.2", "django==4.2.30", "backports.zstd==1.0.0", "brotli==1.1.0"),
         *TESTING,
     ),
     left_out=("test_frameworks.py",),
