@@ -83,8 +83,10 @@ class Responder:
         named = long_headers(headers, _SHORTEST)
         kind = rules.kind(named[b"content-type"][0]) if b"content-type" in named else OTHER
         length = _number(named[b"content-length"][0]) if b"content-length" in named else None
+        whole = status not in (206, 304) and b"content-range" not in named
+        small = whole and length is not None and length < rules.minimum_size
         if (
-            ((kind == EXCLUDED or (length is not None and length < rules.minimum_size)) and not choice.must)
+            ((kind == EXCLUDED or small) and not choice.must)
             or status in _EMPTY
             or b"content-encoding" in named
             or b"signature-input" in named  # RFC 9421: what would change may be signed
@@ -101,7 +103,7 @@ class Responder:
             conditions = values(requested, b"if-none-match")
             changed = not_modified(headers, conditions, codec and codec.coding, rules.suffix)
             return self._send({**start, "headers": changed})
-        if codec is None or status == 206 or b"content-range" in named:
+        if codec is None or not whole:
             return self._send({**start, "headers": varying(headers)})
 
         self._start, self._length, self._codec, self._encode = start, length, codec, None
@@ -159,7 +161,7 @@ class Responder:
     def _piece(self, message: Message, encode: Encode, start: Message | None = None) -> Awaitable[None]:
         """Encode the next piece of a stream and send it, behind ``start`` if it is the first."""
         body, last = message.get("body", b""), not message.get("more_body", False)
-        if len(body) >= self._codec.offload:
+        if body and len(body) >= self._codec.offload:
             return self._piece_in_a_thread(message, encode, start)
         return self._send_piece(message, encode(body, last) if body or last else b"", start)
 
