@@ -109,4 +109,4 @@ KINDS = {
     "gzip": Kind(_gzip, 6, range(1, 10), {9: 128 * _KIB}),
 }
 EVENTS = (b"gzip", b"zstd", b"br")
-"""In order of preference for streams of events: of 100 bytes each, gzip makes the least, in the least memory."""
+"""In order of preference for streams of events: of their memory, which each open stream takes."""

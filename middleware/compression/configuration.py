@@ -73,7 +73,6 @@ class Rules(NamedTuple):
 
 def rules_of(owner: str, app: object, codecs: Sequence[Codec], problems: list[Problem], **given: Any) -> Rules:
     """The rules in the keywords that both classes have; ConfigurationError, raised for ``owner``, if one is wrong."""
-    check_size("minimum_size", given["minimum_size"], problems)
     excluded = _content_types("exclude_content_types", given["exclude_content_types"], problems)
     streamed = _content_types("stream_content_types", given["stream_content_types"], problems)
     if given["etag"] not in ("weak", "suffix"):
@@ -108,8 +107,9 @@ def rules_of(owner: str, app: object, codecs: Sequence[Codec], problems: list[Pr
 
 def load_codecs(names: object, levels: object, problems: list[Problem]) -> list[Codec]:
     """The codecs in the order of ``names``, those that are installed if it is None; at ``levels``, or their own."""
+    of_levels = []
     if levels is not None and not isinstance(levels, Mapping):
-        problems.append(Problem("levels", levels, "is not a mapping", "write levels={'gzip': 6}"))
+        of_levels.append(Problem("levels", levels, "is not a mapping", "write levels={'gzip': 6}"))
         levels = None
     wanted = {**(levels or {})}
     named = [*KINDS] if names is None else listed("codecs", names, problems)
@@ -125,16 +125,17 @@ def load_codecs(names: object, levels: object, problems: list[Problem]) -> list[
             problems.append(Problem("codecs", name, "is named twice", "name it once"))
         explicit = names is not None or name in wanted
         level = wanted.pop(name, KINDS[name].level)
-        if check_level(f"levels[{name!r}]", name, level, problems):
+        if check_level(f"levels[{name!r}]", name, level, of_levels):
             try:
                 codecs.append(KINDS[name].at(level))
             except ImportError:
                 if explicit:
-                    parameter = "levels" if names is None else "codecs"
                     remedy = f"run: pip install 'asgi-middleware[{name}]'"
-                    problems.append(Problem(parameter, name, "is not installed", remedy))
+                    (parameter, its) = ("levels", of_levels) if names is None else ("codecs", problems)
+                    its.append(Problem(parameter, name, "is not installed", remedy))
     remedy = f"write one of {', '.join(map(repr, named))}"
-    problems += [Problem("levels", name, "is not one of the codecs", remedy) for name in wanted]
+    of_levels += [Problem("levels", name, "is not one of the codecs", remedy) for name in wanted]
+    problems += of_levels
     return codecs
 
 
@@ -151,11 +152,13 @@ def check_level(parameter: str, name: str, level: Any, problems: list[Problem]) 
 def check_size(parameter: str, size: object, problems: list[Problem]) -> None:
     """Add to ``problems`` that ``size`` is no number of bytes, if so."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        problems.append(Problem(parameter, size, "is not a number of bytes", f"write {parameter}=500, or leave it out"))
+        problems.append(Problem(parameter, size, "is not a number of bytes", "write one, or leave it out"))
 
 
 def _content_types(parameter: str, given: object, problems: list[Problem]) -> frozenset[bytes]:
     found = set()
+    if given is None:
+        problems.append(Problem(parameter, None, "is not a list", f"write {parameter}=[], or leave it out"))
     for entry in listed(parameter, given, problems):
         name = entry.partition(";")[0].strip().lower() if isinstance(entry, str) and entry.isascii() else ""
         main, _, sub = name.partition("/")

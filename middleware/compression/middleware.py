@@ -66,8 +66,8 @@ class GZipMiddleware(_Compressing):
             response starts at once, and takes little memory however long it is open.
         etag: What becomes of a strong ETag: ``"weak"``, or ``"suffix"`` for another strong one, ``"a;gzip"``, which
             is taken off in If-None-Match and If-Match.
-        should_compress: Asked about each response that would be encoded, with the scope, the status and the headers
-            as pairs of bytes; False sends it as it is.
+        should_compress: Asked about each response that some client would get encoded, with the scope, the status and
+            the headers as pairs of bytes; False sends it as it is.
 
     Raises:
         ConfigurationError: If ``app`` is not an application or an argument is wrong.
@@ -88,10 +88,11 @@ class GZipMiddleware(_Compressing):
         should_compress: ShouldCompress | None = None,
     ) -> None:
         problems: list[Problem] = []
-        check_size("thread_minimum_size", thread_minimum_size, problems)
+        check_size("minimum_size", minimum_size, problems)
         codecs = []
         if check_level("compresslevel", "gzip", compresslevel, problems):
             codecs = [KINDS["gzip"].at(compresslevel)._replace(offload=thread_minimum_size)]
+        check_size("thread_minimum_size", thread_minimum_size, problems)
         self._rules = rules_of(
             "GZipMiddleware",
             app,
@@ -110,7 +111,7 @@ class CompressionMiddleware(_Compressing):
     """Send responses in the coding that the client likes best: zstd, br or gzip (RFC 9110 §12.5.3).
 
     What is encoded, and how, is as with ``GZipMiddleware``. Of codings that a client likes equally the first of
-    ``codecs`` is taken; for streams of events gzip, which makes the least of them.
+    ``codecs`` is taken; for streams of events gzip, which needs the least memory.
 
     Args:
         app: The ASGI application to wrap.
@@ -123,8 +124,8 @@ class CompressionMiddleware(_Compressing):
             response starts at once, and takes little memory however long it is open.
         etag: What becomes of a strong ETag: ``"weak"``, or ``"suffix"`` for another strong one, ``"a;br"``, which
             is taken off in If-None-Match and If-Match.
-        should_compress: Asked about each response that would be encoded, with the scope, the status and the headers
-            as pairs of bytes; False sends it as it is.
+        should_compress: Asked about each response that some client would get encoded, with the scope, the status and
+            the headers as pairs of bytes; False sends it as it is.
 
     Raises:
         ConfigurationError: If ``app`` is not an application, an argument is wrong, or a codec that is named is not
@@ -146,10 +147,12 @@ class CompressionMiddleware(_Compressing):
         should_compress: ShouldCompress | None = None,
     ) -> None:
         problems: list[Problem] = []
+        loaded = load_codecs(codecs, levels, problems)
+        check_size("minimum_size", minimum_size, problems)
         self._rules = rules_of(
             "CompressionMiddleware",
             app,
-            load_codecs(codecs, levels, problems),
+            loaded,
             problems,
             minimum_size=minimum_size,
             exclude_content_types=exclude_content_types,

@@ -95,7 +95,8 @@ class Responder:
         ):
             return self._send(start)
 
-        codec = choice.events if kind == STREAMED else choice.codec
+        events = kind == STREAMED and length is None  # with a length it is a file, which the server may send itself
+        codec = choice.events if events else choice.codec
         requested = scope.get("headers") or ()
         if codec and (is_from_another_site(requested) or forbids_transformation(values(requested, b"cache-control"))):
             codec = None
@@ -103,11 +104,11 @@ class Responder:
             conditions = values(requested, b"if-none-match")
             changed = not_modified(headers, conditions, codec and codec.coding, rules.suffix)
             return self._send({**start, "headers": changed})
-        if codec is None or not whole:
+        if codec is None or not whole or (events and _offers(scope, "zerocopysend")):
             return self._send({**start, "headers": varying(headers)})
 
         self._start, self._length, self._codec, self._encode = start, length, codec, None
-        if kind != STREAMED:
+        if not events:
             self._state = _HELD
             return _nothing()
         if scope.get("method") != "HEAD":
@@ -117,10 +118,9 @@ class Responder:
     def _first(self, message: Message) -> Awaitable[None]:
         """Send the start that was held, and the first piece of the body."""
         body, more = message.get("body", b""), message.get("more_body", False)
-        extensions = self._scope.get("extensions") or ()
         if self._scope.get("method") == "HEAD" and (more or not body):
             # What a GET would get is to be told, without its body. Where it may be a file, nothing is known.
-            if more or (self._length and "http.response.pathsend" not in extensions):
+            if more or (self._length and not _offers(self._scope, "pathsend")):
                 self._state = _PASSING
                 return _both(self._send, self._encoded_start(), message)
             return self._start_as_it_is(message)
@@ -131,7 +131,7 @@ class Responder:
             if len(body) < self._codec.offload:
                 return self._whole(message, self._codec.compress(body))
             return self._whole_in_a_thread(message)
-        if "http.response.zerocopysend" in extensions:  # pieces of files may follow
+        if _offers(self._scope, "zerocopysend"):  # pieces of files may follow
             return self._start_as_it_is(message)
         self._encode = self._codec.stream()
         return self._piece(message, self._encode, self._encoded_start())
@@ -190,6 +190,10 @@ def _limiter() -> anyio.CapacityLimiter:
         limiter = anyio.CapacityLimiter(_CPUS)
         _limiters.set(limiter)
         return limiter
+
+
+def _offers(scope: Scope, extension: str) -> bool:
+    return f"http.response.{extension}" in (scope.get("extensions") or ())
 
 
 def _number(length: bytes) -> int | None:
