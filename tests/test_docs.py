@@ -22,7 +22,9 @@ from starlette.testclient import TestClient
 
 import middleware
 from middleware import (
+    CompressionMiddleware,
     CORSMiddleware,
+    GZipMiddleware,
     HostRouter,
     PathRouter,
     ProtocolRouter,
@@ -30,13 +32,17 @@ from middleware import (
     outermost,
     stack,
 )
+from middleware.compression import DEFAULT_EXCLUDED_CONTENT_TYPES
 from middleware.lint import LintMiddleware
 from tests.asgi import CONNECT, call, websocket_scope
 from tests.pages import DOCS, PAGES, ROOT, TEXTS, blocks, prose, table
 
 # Pages whose code blocks are run, each with the names that are the reader's own; the others are parsed only.
 ROUTING = ("protocol-router", "path-router", "host-router", "lifespan", "deploying")
-RUN = ["README.md", *(f"docs/{page}.md" for page in ("index", *ROUTING, "cors", "stack", "lint", "migrating"))]
+RUN = [
+    "README.md",
+    *(f"docs/{page}.md" for page in ("index", *ROUTING, "cors", "compression", "stack", "lint", "migrating")),
+]
 RUN_HERE = "docs/troubleshooting.md"
 
 
@@ -200,7 +206,7 @@ def test_the_readme_is_short_and_names_what_there_is() -> None:
     readme = TEXTS["README.md"]
     assert readme.count("\n") <= 120
     routers, cors = ["ProtocolRouter", "PathRouter", "HostRouter"], ["CORSMiddleware", "WebSocketOriginMiddleware"]
-    names = [*routers, *cors, "stack", "LintMiddleware"]
+    names = [*routers, *cors, "GZipMiddleware", "CompressionMiddleware", "stack", "LintMiddleware"]
     assert [*table("README.md", "What there is")] == [f"`{name}`" for name in names]
     for command in ("make demo", "make test", "pip install asgi-middleware"):
         assert command in readme
@@ -222,6 +228,9 @@ def test_the_changelog_begins_with_the_version_of_the_package() -> None:
 # Parameters
 
 
+NAMED = {repr(DEFAULT_EXCLUDED_CONTENT_TYPES): "DEFAULT_EXCLUDED_CONTENT_TYPES"}  # defaults that have a name
+
+
 @pytest.mark.parametrize(
     ("page", "heading", "function"),
     [
@@ -230,6 +239,8 @@ def test_the_changelog_begins_with_the_version_of_the_package() -> None:
         ("docs/host-router.md", "Parameters", HostRouter),
         ("docs/cors.md", "Parameters", CORSMiddleware),
         ("docs/cors.md", "WebSocketOriginMiddleware", WebSocketOriginMiddleware),
+        ("docs/compression.md", "GZipMiddleware", GZipMiddleware),
+        ("docs/compression.md", "CompressionMiddleware", CompressionMiddleware),
         ("docs/stack.md", "Parameters", stack),
         ("docs/stack.md", "outermost", outermost),
         ("docs/lint.md", "Parameters", LintMiddleware),
@@ -240,5 +251,6 @@ def test_the_table_of_parameters_is_the_signature(page: str, heading: str, funct
     actual = {}
     for parameter in inspect.signature(function).parameters.values():
         stars = "*" * (parameter.kind is parameter.VAR_POSITIONAL)
-        actual[stars + parameter.name] = "" if parameter.default is parameter.empty else repr(parameter.default)
+        default = "" if parameter.default is parameter.empty else repr(parameter.default)
+        actual[stars + parameter.name] = NAMED.get(default, default)
     assert [*described.items()] == [*actual.items()]

@@ -24,8 +24,10 @@ from mcp.server import MCPServer
 from starlette.datastructures import State
 
 from middleware import (
+    CompressionMiddleware,
     ConfigurationError,
     CORSMiddleware,
+    GZipMiddleware,
     HostRouter,
     Middleware,
     PathRouter,
@@ -258,9 +260,68 @@ CORS_MISTAKES: dict[str, list[Callable[[], Any]]] = {
 }
 
 
+def compression(**options: Any) -> Callable[[], Any]:
+    return lambda: CompressionMiddleware(app, **options)
+
+
+def without_brotli(**options: Any) -> Callable[[], Any]:
+    def way() -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setitem(sys.modules, "brotli", None)  # importing it fails then
+            CompressionMiddleware(app, **options)
+
+    return way
+
+
+async def should_compress(scope: Any, status: int, headers: Any) -> bool: ...
+
+
+COMPRESSION_MISTAKES: dict[str, list[Callable[[], Any]]] = {
+    '`minimum_size=-1` or `"500"`': [
+        compression(minimum_size=-1),
+        compression(minimum_size="500"),
+        lambda: GZipMiddleware(app, -1),
+    ],
+    '`compresslevel=0`, `10` or `"6"`': [
+        lambda level=level: GZipMiddleware(app, compresslevel=level) for level in (0, 10, "6")
+    ],
+    '`levels={"br": 12}`': [compression(levels={"br": 12})],
+    '`levels={"zstd": 22}`': [compression(levels={"zstd": 22})],
+    '`levels={"brotli": 5}`': [compression(levels={"brotli": 5})],
+    '`codecs=["gzip"], levels={"br": 5}`': [compression(codecs=["gzip"], levels={"br": 5})],
+    "`levels=6`": [compression(levels=6)],
+    '`codecs=["deflate"]`': [compression(codecs=["deflate"])],
+    '`codecs="br"`': [compression(codecs="br")],
+    "`codecs=[]`": [compression(codecs=[])],
+    '`codecs=["br", "br"]`': [compression(codecs=["br", "br"])],
+    'an iterator: `codecs=iter(["br"])`': [compression(codecs=iter(["br"]))],
+    '`codecs=["br"]` or `levels={"br": 5}` without the extra': [
+        without_brotli(codecs=["br"]),
+        without_brotli(levels={"br": 5}),
+    ],
+    '`exclude_content_types="image/png"`': [
+        compression(exclude_content_types="image/png"),
+        lambda: GZipMiddleware(app, exclude_content_types="image/png"),
+    ],
+    '`"png"`, `"*/*"` or what is no string in `exclude_content_types` or `stream_content_types`': [
+        compression(**{name: [wrong]})
+        for name in ("exclude_content_types", "stream_content_types")
+        for wrong in ("png", "*/*", b"image/png", None)
+    ],
+    '`etag="strong"`': [compression(etag="strong")],
+    "`should_compress=True`": [compression(should_compress=True)],
+    "`should_compress` with `async def`": [compression(should_compress=should_compress)],
+    "the class in Django's `settings.MIDDLEWARE`, or a view": [
+        lambda: CompressionMiddleware(get_response),  # type: ignore[arg-type]
+        lambda: GZipMiddleware(get_response),  # type: ignore[arg-type]
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("page", "heading", "mistakes"),
     [
+        ("docs/compression.md", "Mistakes", COMPRESSION_MISTAKES),
         ("docs/cors.md", "Mistakes", CORS_MISTAKES),
         ("docs/stack.md", "Its mistakes", OUTERMOST_MISTAKES),
         ("docs/protocol-router.md", "Mistakes", ROUTER_MISTAKES),
@@ -292,6 +353,8 @@ def test_the_table_of_mistakes_has_the_real_texts(
         ("docs/path-router.md", lambda: PathRouter({"api": app, "/chat": ChatConsumer})),  # type: ignore[dict-item]
         ("docs/host-router.md", lambda: HostRouter({"api.example.com:8000": app, "example.com": FastAPI})),
         ("docs/cors.md", with_credentials("https://app.example.com/", expose_headers=["*"], max_age=604800)),
+        ("docs/compression.md", compression(codecs=["gzip", "brotli"], levels={"gzip": 10}, etag="keep")),
+        (HELP, without_brotli(codecs=["br"])),
         ("docs/stack.md", lambda: stack(app, Middleware(LintMiddleware), Middleware(LintMiddleware, strict=1))),
         ("docs/troubleshooting.md", lambda: LintMiddleware(app, strict=1)),
         ("docs/troubleshooting.md", lambda: ProtocolRouter(async_to_sync(aget_response))),

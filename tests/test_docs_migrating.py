@@ -1,21 +1,46 @@
-"""The page about other libraries: they do what it says of them, and the routers do what it says instead."""
+"""The page about other libraries: they do what it says of them, and the classes here do what it says instead."""
 
 from __future__ import annotations
 
+import inspect
+import itertools
+import random
+import zlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from brotli_asgi import BrotliMiddleware
 from channels.routing import URLRouter
+from django.conf import settings
+from django.http import HttpResponse, StreamingHttpResponse
+from django.middleware.gzip import GZipMiddleware as DjangoGZip
+from django.test import RequestFactory
 from django.urls import Resolver404, path, re_path
+from django.views.decorators.http import etag
 from hypercorn.middleware import DispatcherMiddleware
+from litestar.config.compression import CompressionConfig
+from litestar.middleware.compression import CompressionMiddleware as LitestarCompression
 from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware as StarletteCORS
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES as STARLETTE_EXCLUDED
+from starlette.middleware.gzip import GZipMiddleware as StarletteGZip
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route, Router
+from starlette_compress import CompressMiddleware
 
-from middleware import ConfigurationError, CORSMiddleware, HostRouter, PathRouter
-from tests.asgi import CONNECT, SHUTDOWN, STARTUP, call, http_scope, lifespan_scope, websocket_scope
+from middleware import (
+    CompressionMiddleware,
+    ConfigurationError,
+    CORSMiddleware,
+    GZipMiddleware,
+    HostRouter,
+    PathRouter,
+)
+from middleware.compression import DEFAULT_EXCLUDED_CONTENT_TYPES
+from tests.asgi import CONNECT, SHUTDOWN, STARTUP, Spy, call, http_scope, lifespan_scope, websocket_scope
 from tests.pages import quoted, table
 
 ACCEPTED, CLOSED = "websocket.accept", "websocket.close"
@@ -376,3 +401,359 @@ async def test_the_defaults_of_django_cors_headers_are_to_be_listed() -> None:
     for layer, passes in ((CORSMiddleware(answering(), [SITE_A]), False), (both(SITE_A, **options)[1], True)):
         for method, names in (("PATCH", ()), ("GET", (",".join(quoted(headers)),))):
             assert ((await preflight(layer, SITE_A, method, *names))[2] == "OK") is passes
+
+
+# Compression
+
+
+MOVING = "docs/migrating.md"
+GZIP, JSON, PAGE = (b"accept-encoding", b"gzip"), (b"content-type", b"application/json"), b"hello world " * 200
+OTHER_SITE = ((b"sec-fetch-site", b"cross-site"), (b"sec-fetch-mode", b"no-cors"), (b"cookie", b"a=b"))
+
+
+def paged(*headers: tuple[bytes, bytes], pieces: tuple[bytes, ...] = (PAGE,), status: int = 200) -> Any:
+    """An application that sends these pieces, of JSON if it is not said otherwise."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        own = [JSON] if all(name != b"content-type" for name, _ in headers) else []
+        await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
+        for number, piece in enumerate(pieces, 1):
+            await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
+
+    return app
+
+
+async def paging(layer: Any, *headers: tuple[bytes, bytes], **changes: Any) -> tuple[dict[str, str], list[bytes]]:
+    start, *bodies = await call(layer, http_scope(headers=[*headers], **changes))
+    found = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    return found, [message.get("body", b"") for message in bodies]
+
+
+async def codings(app: Any, *headers: tuple[bytes, bytes], **changes: Any) -> tuple[str | None, str | None]:
+    """The coding that Starlette's layer gives to a response of ``app``, and that ours gives."""
+    theirs, ours = [
+        (await paging(make(app), *headers, **changes))[0].get("content-encoding")
+        for make in (StarletteGZip, GZipMiddleware)
+    ]
+    return theirs, ours
+
+
+def lines(*values: str) -> list[tuple[bytes, bytes]]:
+    return [(b"accept-encoding", value.encode()) for value in values]
+
+
+async def test_the_keywords_and_their_order_are_starlettes() -> None:
+    theirs, ours = [inspect.signature(make).parameters.values() for make in (StarletteGZip, GZipMiddleware)]
+    assert [each.name for each in theirs] == [each.name for each in ours][: len(theirs)]
+    changed = {each.name for each, other in zip(theirs, ours, strict=False) if each.default != other.default}
+    assert changed == {"compresslevel", "exclude_content_types"}
+    rows = table(MOVING, "From Starlette's and FastAPI's GZipMiddleware")
+    assert rows["**the level, if none is given**"][:2] == ["**9**", "**6**"]
+    excluded = [len(each) for each in (STARLETTE_EXCLUDED, DEFAULT_EXCLUDED_CONTENT_TYPES)]
+    assert [int(cell.split(":")[0]) for cell in rows["excluded content types"][:2]] == excluded
+    assert {*STARLETTE_EXCLUDED} < {*DEFAULT_EXCLUDED_CONTENT_TYPES}
+
+
+async def test_what_stays_as_with_starlettes() -> None:
+    png, encoded = (b"content-type", b"image/png"), (b"content-encoding", b"br")
+    for app in (paged(pieces=(b"a",)), paged(png), paged(encoded)):
+        for make in (StarletteGZip, GZipMiddleware):
+            assert "vary" not in (await paging(make(app), GZIP))[0]
+    for make in (StarletteGZip, GZipMiddleware):
+        _, (first, *_) = await paging(make(paged(pieces=(b"hello", b"world"))), GZIP)
+        assert zlib.decompressobj(31).decompress(first) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("app", "headers", "coded"),
+    [
+        *((paged(), lines(value), ("gzip", None)) for value in ("gzip;q=0", "identity, gzip;q=0.5", "mygzipx")),
+        *((paged(), lines(*values), (None, "gzip")) for values in (["GZIP"], ["*"], ["deflate", "gzip"])),
+        (paged(pieces=(b"a",)), lines("gzip, identity;q=0"), (None, "gzip")),
+        (paged((b"content-type", b"image/png")), lines("gzip, identity;q=0"), (None, "gzip")),
+        (paged((b"cache-control", b"no-transform")), [GZIP], ("gzip", None)),
+        (paged((b"signature-input", b"sig1=()")), [GZIP], ("gzip", None)),
+        (paged(), [GZIP, *OTHER_SITE], ("gzip", None)),
+        (paged((b"content-range", b"bytes 0-2399/2400")), [GZIP], ("gzip", None)),
+        *((paged(pieces=(b"", b""), status=status), [GZIP], ("gzip", None)) for status in (204, 205, 304)),
+        (paged(pieces=(random.Random(1).randbytes(3000),)), [GZIP], ("gzip", None)),
+        (paged((b"content-length", b"10"), pieces=(b"0123456789", b"")), [GZIP], ("gzip", None)),
+    ],
+)
+async def test_what_starlettes_encodes_and_what_is_encoded_here(app: Any, headers: Any, coded: Any) -> None:
+    assert await codings(app, *headers) == coded
+
+
+async def test_what_the_headers_of_starlettes_are_and_those_of_here() -> None:
+    kept = {b"etag": b'"a"', b"accept-ranges": b"bytes", b"content-digest": b"x", b"repr-digest": b"x"}
+    kept |= {b"content-md5": b"x"}
+    theirs, ours = [(await paging(make(paged(*kept.items())), GZIP))[0] for make in (StarletteGZip, GZipMiddleware)]
+    assert {name.decode() for name in kept} <= theirs.keys()
+    assert (theirs["etag"], ours["etag"]) == ('"a"', 'W/"a"')
+    assert {name.decode() for name in kept} & ours.keys() == {"etag"}
+    for own, theirs_is in (("accept-encoding", "accept-encoding, Accept-Encoding"), ("*", "*, Accept-Encoding")):
+        found = [
+            (await paging(make(paged((b"vary", own.encode()))), GZIP))[0]["vary"]
+            for make in (StarletteGZip, GZipMiddleware)
+        ]
+        assert found == [theirs_is, own]
+
+
+@pytest.mark.parametrize(
+    ("make", "coding"),
+    [
+        (StarletteGZip, b"gzip"),
+        (BrotliMiddleware, b"br"),
+        (CompressMiddleware, b"gzip"),
+        (lambda app: LitestarCompression(app, CompressionConfig(backend="gzip")), b"gzip"),
+    ],
+    ids=["starlette", "brotli-asgi", "starlette-compress", "litestar"],
+)
+async def test_what_the_others_do_as_starlettes_and_not_here(make: Any, coding: bytes) -> None:
+    accepts = (b"accept-encoding", coding)
+    tag, ranges, plain = (b"etag", b'"a"'), (b"accept-ranges", b"bytes"), (b"cache-control", b"no-transform")
+    shared = [JSON]
+
+    async def module(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": shared})
+        await send({"type": "http.response.body", "body": PAGE})
+
+    for layer, is_ours in ((make, False), (CompressionMiddleware, True)):
+        found, _ = await paging(layer(paged(tag, ranges)), accepts)
+        assert (found["etag"] == 'W/"a"', "accept-ranges" not in found) == (is_ours, is_ours)
+        found, _ = await paging(layer(paged((b"content-length", b"2400"), pieces=(b"",))), accepts, method="HEAD")
+        assert ("content-length" not in found) is ("content-encoding" in found) is ("vary" in found) is is_ours
+        found, _ = await paging(layer(paged(tag, status=304, pieces=(b"",))), accepts, (b"if-none-match", b'W/"a"'))
+        assert (found["etag"], "vary" in found) == (('W/"a"', True) if is_ours else ('"a"', False))
+        found, _ = await paging(layer(paged(plain)), accepts)
+        assert ("content-encoding" not in found) is is_ours
+        await paging(layer(module), accepts)
+        assert (shared == [JSON]) is is_ours
+        shared[:] = [JSON]
+
+
+async def test_206_and_small_bodies_in_a_base_http_middleware() -> None:
+    vary = [(await paging(make(paged(status=206)), GZIP))[0].get("vary") for make in (StarletteGZip, GZipMiddleware)]
+    assert vary == [None, "Accept-Encoding"]
+
+    async def nothing(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    small = BaseHTTPMiddleware(paged((b"content-length", b"10"), pieces=(b"0123456789",)), nothing)
+    assert await codings(small, GZIP) == ("gzip", None)
+
+
+async def test_a_stream_of_identity_waits_in_starlettes_but_not_here() -> None:
+    sent: list[Any] = []
+    at_start = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        at_start.append(len(sent))
+        await send({"type": "http.response.body", "body": PAGE, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for make, accepts in itertools.product((StarletteGZip, GZipMiddleware), ("gzip", "identity")):
+        sent.clear()
+        await make(app)(http_scope(headers=lines(accepts)), None, send)  # type: ignore[arg-type]
+    assert at_start == [0, 0, 0, 1]
+
+
+async def test_what_starlettes_drops_and_fails_at_passes_here() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for name in ("debug", "push", "unknown"):
+            await send({"type": f"http.response.{name}"})
+        await send({"type": "http.response.start", "status": 200, "headers": [JSON]})
+        await send({"type": "http.response.zerocopysend", "file": 1})
+        await send({"type": "http.response.body", "body": PAGE})
+
+    theirs, ours = [await call(make(app), http_scope(headers=[GZIP])) for make in (StarletteGZip, GZipMiddleware)]
+    assert [len(theirs), len(ours)] == [2, 6]
+
+    def sends(*messages: dict[str, Any]) -> Any:
+        return Spy({"type": "http.response.start", "status": 200, **messages[0]}, *messages[1:])
+
+    empty = {"type": "http.response.body", "more_body": True}, {"type": "http.response.body", "body": PAGE}
+    for app, error in ((sends({}, *empty), KeyError), (sends({"headers": (JSON,)}, empty[1]), AttributeError)):
+        with pytest.raises(error):
+            await call(StarletteGZip(app), http_scope(headers=[GZIP]))
+        assert (await paging(GZipMiddleware(app), GZIP))[0]["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"compresslevel": level} for level in (0, 10, "6")),
+        {"minimum_size": -1},
+        {"exclude_content_types": "image/png"},
+    ],
+)
+def test_starlettes_gzip_takes_what_is_refused_here(options: dict[str, Any]) -> None:
+    assert hasattr(StarletteGZip(paged(), **options), "minimum_size")
+    with pytest.raises(ConfigurationError):
+        GZipMiddleware(paged(), **options)
+    assert not hasattr(GZipMiddleware(paged()), "minimum_size")
+
+
+@pytest.mark.parametrize(
+    ("heading", "function"),
+    [
+        ("From brotli-asgi", BrotliMiddleware),
+        ("From starlette-compress", CompressMiddleware),
+        ("From Litestar's compression", CompressionConfig),
+    ],
+)
+def test_the_keywords_of_the_other_compressors_have_these_defaults(heading: str, function: Any) -> None:
+    described = {name: default for names, (default, _) in table(MOVING, heading).items() for name in quoted(names)}
+    parameters = inspect.signature(function).parameters
+    for name, default in described.items():
+        actual = parameters[name].default
+        assert default == ("none" if actual is inspect.Parameter.empty else f"`{actual!r}`")
+    internal = {"app", "middleware_class", "compression_facade", "backend_config"}
+    assert described.keys() == parameters.keys() - internal
+
+
+async def test_what_brotli_asgi_and_litestar_do_and_not_here() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [JSON], "trailers": True})
+        await send({"type": "http.response.body", "body": PAGE})
+        await send({"type": "http.response.trailers", "headers": []})
+
+    async def hint(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.early_hint", "links": []})
+        await app(scope, receive, send)
+
+    async def file(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [JSON]})
+        await send({"type": "http.response.pathsend", "path": "file"})
+        await send({"type": "http.response.body", "body": b""})  # for the client of the tests
+
+    def litestars(app: Any) -> Any:
+        return LitestarCompression(app, CompressionConfig(backend="gzip"))
+
+    for make, coding in ((BrotliMiddleware, b"br"), (litestars, b"gzip")):
+        accepts = (b"accept-encoding", coding)
+        for layer, is_ours in ((make, False), (CompressionMiddleware, True)):
+            png, part = (b"content-type", b"image/png"), (b"content-range", b"bytes 0-2399/2400")
+            for response in (paged(png), paged(part, status=206)):
+                assert ("content-encoding" in (await paging(layer(response), accepts))[0]) is not is_ours
+            found, _ = await paging(layer(paged()), (b"accept-encoding", coding + b";q=0"))
+            assert ("content-encoding" not in found) is is_ours
+            assert ("vary" in (await paging(layer(paged())))[0]) is is_ours
+            sent = [message["type"] for message in await call(layer(hint), http_scope(headers=[accepts]))]
+            assert ("http.response.trailers" in sent) is ("http.response.early_hint" in sent) is is_ours
+            sent = [message["type"] for message in await call(layer(file), http_scope(headers=[accepts]))]
+            assert ("http.response.pathsend" in sent) is is_ours
+    for layer, coding in ((BrotliMiddleware, "br"), (CompressionMiddleware, "gzip")):
+        found, _ = await paging(layer(paged()), *lines("gzip;q=1, br;q=0.1"))
+        assert found["content-encoding"] == coding
+
+    double, single = [
+        await paging(make(paged((b"content-encoding", b"br"), pieces=(b"a" * 600,))), GZIP)
+        for make in (litestars, CompressionMiddleware)
+    ]
+    assert (double[0]["content-encoding"], zlib.decompress(double[1][0], 31)) == ("gzip", b"a" * 600)
+    assert (single[0]["content-encoding"], single[1]) == ("br", [b"a" * 600])
+    varies = paged((b"vary", b"Origin"), (b"vary", b"Cookie"))
+    for make, expected in (
+        (litestars, ["Origin,Accept-Encoding"]),
+        (GZipMiddleware, ["Origin", "Cookie, Accept-Encoding"]),
+    ):
+        start, _ = await call(make(varies), http_scope(headers=[GZIP]))
+        assert [value.decode() for name, value in start["headers"] if name.lower() == b"vary"] == expected
+
+
+async def test_what_starlette_compress_does_and_not_here() -> None:
+    event = (b"content-type", b"text/event-stream")
+    text = (b"content-type", b"text/plain")
+    for accepted, app, theirs, ours in (
+        ("gzip;q=1, zstd;q=0.1", paged(), "zstd", "gzip"),
+        ("identity, gzip;q=0.5", paged(), "gzip", None),
+        ("gzip", paged((b"content-encoding", b"identity")), "gzip", "identity"),
+        ("gzip", paged(event, pieces=(b"data: 1\n\n", b"")), "gzip", None),
+        ("gzip", paged((b"content-type", b"application/x-own")), None, "gzip"),
+    ):
+        for make, coding in ((CompressMiddleware, theirs), (CompressionMiddleware, ours)):
+            assert (await paging(make(app), *lines(accepted)))[0].get("content-encoding") == coding
+    for make, at_once in ((CompressMiddleware, False), (CompressionMiddleware, True)):
+        _, (first, *_) = await paging(make(paged(text, pieces=(b"hello", b"world", b""))), GZIP)
+        assert (zlib.decompressobj(31).decompress(first) == b"hello") is at_once
+
+
+@pytest.fixture(autouse=True, scope="module")
+def configured() -> None:
+    """Django makes no response without settings."""
+    if not settings.configured:
+        settings.configure(SECRET_KEY="tests", ALLOWED_HOSTS=["*"])
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "accepted", "coded"),
+    [
+        (PAGE[:200], {}, "gzip", ("gzip", None)),
+        (PAGE, {}, "gzip", ("gzip", "gzip")),
+        *((PAGE, {}, accepted, ("gzip", None)) for accepted in ("gzip;q=0", "identity, gzip;q=0.5")),
+        *((PAGE, {}, accepted, (None, "gzip")) for accepted in ("GZIP", "*")),
+        (PAGE, {"content-type": "image/png"}, "gzip", ("gzip", None)),
+        (PAGE, {"cache-control": "no-transform"}, "gzip", ("gzip", None)),
+        (PAGE, {"content-range": "bytes 0-2399/2400"}, "gzip", ("gzip", None)),
+        (PAGE, {"content-type": "text/event-stream"}, "gzip", ("gzip", None)),
+        (PAGE, {"content-encoding": "gzip"}, "gzip", ("gzip", "gzip")),  # of gzip_page
+    ],
+)
+async def test_what_djangos_encodes_and_what_is_encoded_here(
+    body: bytes, headers: dict[str, str], accepted: str, coded: Any
+) -> None:
+    status = 206 if "content-range" in headers else 200
+    theirs = djangos(HttpResponse(body, status=status, headers=headers), accepted)
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    found, (sent,) = await paging(GZipMiddleware(paged(*raw, pieces=(body,), status=status)), *lines(accepted))
+    assert (theirs.get("content-encoding"), found.get("content-encoding")) == coded
+    assert "content-encoding" not in headers or (theirs.content, sent) == (body, body)
+
+
+async def test_the_tags_of_djangos_304_and_of_the_one_here() -> None:
+    matching = {"HTTP_IF_NONE_MATCH": 'W/"a"'}
+
+    def tagged(request: Any) -> HttpResponse:
+        return HttpResponse(PAGE)
+
+    view = etag(lambda request: '"a"')(tagged)
+    encoded = djangos(view(RequestFactory().get("/")), "gzip")
+    unchanged = djangos(view(RequestFactory().get("/", **matching)), "gzip")
+    assert (encoded.status_code, encoded["etag"]) == (200, 'W/"a"')
+    assert (unchanged.status_code, unchanged["etag"], "vary" in unchanged) == (304, '"a"', False)
+    app = paged((b"etag", unchanged["etag"].encode()), status=304, pieces=(b"",))
+    found, _ = await paging(GZipMiddleware(app), GZIP, (b"if-none-match", b'W/"a"'))
+    assert (found["etag"], found["vary"]) == ('W/"a"', "Accept-Encoding")
+
+
+async def test_the_streams_of_djangos_and_those_of_here() -> None:
+    pieces = [b"a line of a small stream %3d\n" % number for number in range(100)]
+
+    async def generate() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    held = [*djangos(StreamingHttpResponse(iter(pieces)), "gzip")]
+    files = [piece async for piece in djangos(StreamingHttpResponse(generate()), "gzip")]
+    _, ours = await paging(GZipMiddleware(paged(pieces=(*pieces, b""))), GZIP)
+    assert len(held) < 5
+    assert all(zlib.decompress(piece, 31) == plain for piece, plain in zip(files, pieces, strict=True))
+    assert len(ours) == 101
+    assert zlib.decompressobj(31).decompress(ours[0]) == pieces[0]
+    assert sum(map(len, files)) > 3 * 2900
+    assert sum(map(len, ours)) < 2900 / 2
+
+
+async def test_the_random_bytes_of_djangos() -> None:
+    assert len({len(djangos(HttpResponse(PAGE), "gzip").content) for _ in range(20)}) > 1
+    assert len({len((await paging(GZipMiddleware(paged()), GZIP))[1][0]) for _ in range(20)}) == 1
+
+
+def djangos(response: Any, accepted: str) -> Any:
+    """``response`` as Django's layer sends it."""
+    return DjangoGZip(lambda request: response)(RequestFactory().get("/", HTTP_ACCEPT_ENCODING=accepted))

@@ -434,10 +434,10 @@ def test_nginx_takes_its_configurations(tmp_path: Path) -> None:
     nginx = shutil.which("nginx", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
     if nginx is None:
         pytest.skip("needs nginx: apt-get install nginx")
-    whole, location = blocks(DEPLOYING, "nginx")
+    whole, location, caching = blocks(DEPLOYING, "nginx")
     variable = re.search(r"map .*?^}", whole, re.MULTILINE | re.DOTALL)
     assert variable
-    for text in (whole, f"{variable[0]} server {{ listen 80; {location} }}"):
+    for text in (whole, f"{variable[0]} server {{ listen 80; {location} }}", caching):
         text = text.replace("listen 80;", f"listen 127.0.0.1:{free_port()};")
         paths = " ".join(f"{name}_temp_path temp;" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         (tmp_path / "nginx.conf").write_text(f"pid pid; events {{}} http {{ access_log off; {paths} {text} }}")
