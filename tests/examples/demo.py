@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
 import subprocess
@@ -37,3 +38,12 @@ def demo(log: Path, **env: str) -> Iterator[Server]:
     finally:
         process.kill()
         process.wait(WAIT_SECONDS)
+
+
+def sent(server: Server, path: str, accepted: str) -> tuple[str | None, int]:
+    """The coding in which ``path`` is sent to a client that accepts these, and how many bytes that makes."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS)
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers={"Accept-Encoding": accepted})
+        response = connection.getresponse()
+        return response.headers["content-encoding"], len(response.read())

@@ -14,7 +14,7 @@ from fastapi import __version__ as version
 from playwright.sync_api import Browser, Route
 
 from tests.chromium import chromium
-from tests.examples.demo import WAIT_SECONDS, demo
+from tests.examples.demo import WAIT_SECONDS, demo, sent
 from tests.servers.process import Server, free_port
 
 
@@ -93,6 +93,31 @@ def test_the_page_shows_when_the_api_started_by_the_clock_of_the_visitor(site: S
     tab = Tab(browser, f"http://127.0.0.1:{site.port}/", answer, locale="en-GB", timezone_id="Asia/Kolkata")
     tab.sees("Visit 7 since 04:15")
     tab.sees("went to Other, running since 04:15 with the root path /.")
+
+
+@pytest.mark.parametrize(
+    ("missing", "coding"),
+    [
+        pytest.param([], "zstd", id="all"),
+        pytest.param(["compression.zstd", "backports.zstd"], "br", id="br"),
+        pytest.param(["compression.zstd", "backports.zstd", "brotli"], "gzip", id="gzip-alone"),
+    ],
+)
+def test_the_page_shows_its_bytes_before_and_after_compression_by_what_is_installed(
+    tmp_path: Path, browser: Browser, missing: list[str], coding: str
+):
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules |= dict.fromkeys({missing})\n")
+    with demo(tmp_path / "log", PORT=str(free_port()), PYTHONPATH=str(tmp_path)) as server:
+        tab = Tab(browser, f"http://127.0.0.1:{server.port}/", locale="en-US")
+        (_, before), (_, after) = (sent(server, "/", accepted) for accepted in ("identity", coding))
+        tab.sees(f"was {before:,} bytes, and went out as {after:,} bytes in {coding}.")
+        assert tab.console == []
+
+
+def test_the_page_shows_that_it_was_not_compressed(site: Server, browser: Browser):
+    plain = {"Accept-Encoding": "identity"}
+    tab = Tab(browser, f"http://127.0.0.1:{site.port}/", locale="en-US", extra_http_headers=plain)
+    tab.sees(f"went out as it is: {sent(site, '/', 'identity')[1]:,} bytes.")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.asgi import websocket_scope
-from tests.examples.demo import PROJECT, WAIT_SECONDS, demo
+from tests.examples.demo import PROJECT, WAIT_SECONDS, demo, sent
 from tests.servers.process import Server, command, free_port, serving
 
 
@@ -84,6 +84,15 @@ def test_fastapi_describes_itself_where_it_is_mounted(site: Server):
     assert description["servers"] == [{"url": "/api"}]
     assert description["paths"].keys() == {"/status", "/visits"}
     assert "url: '/api/openapi.json'" in get(site, "/api/docs")[2]
+
+
+def test_what_django_and_fastapi_send_is_compressed_if_that_is_worth_it(site: Server):
+    for path in ("/", "/admin/login/", "/api/docs"):
+        plain, size = sent(site, path, "identity")
+        coding, less = sent(site, path, "gzip")
+        assert (plain, coding) == (None, "gzip")
+        assert less < size
+    assert sent(site, "/api/status", "gzip")[0] is None
 
 
 def test_the_api_starts_and_stops_with_the_server_and_sees_the_chat_beside_it(tmp_path: Path):
@@ -167,6 +176,7 @@ def test_another_websocket_path_is_refused_before_the_handshake(site: Server):
 def test_it_is_the_same_on_every_server(name: str, tmp_path: Path):
     with serving(command(name, "project.asgi:application"), PROJECT, tmp_path / "log") as server:
         assert get(server, "/")[0] == 200
+        assert sent(server, "/", "gzip")[0] == "gzip"
         assert json.loads(post(server, "/api/visits")[2]) == {"visit": 1}
         assert json.loads(get(server, "/api/status")[2])["root_path"] == "/api"
         with enter(server) as one, enter(server) as two:
@@ -335,11 +345,12 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "project/asgi.py",
             {"application = get_asgi_application()"},
             {
-                "from middleware import PathRouter, ProtocolRouter",
+                "from middleware import CompressionMiddleware, PathRouter, ProtocolRouter",
                 (
                     "application = ProtocolRouter(http=PathRouter({'/api': 'chat.api:application'}, "
                     "default=get_asgi_application()), websocket='chat.sockets:application', lifespan='lazy')"
                 ),
+                "application = CompressionMiddleware(application)",
             },
         ),
         ("manage.py", set(), set()),

@@ -3,19 +3,21 @@ ASGI config for project project.
 
 It exposes the ASGI callable as a module-level variable named ``application``.
 
-Two statements are not as ``django-admin startproject`` wrote them: the import of the routers, and ``application``.
+What is not as ``django-admin startproject`` wrote it: the import from ``middleware``, and ``application``.
 
 - Pages still come from Django, the admin among them.
 - What is below ``/api`` goes to FastAPI in ``chat/api.py``. It knows itself by its own paths, ``/status`` and so on,
   and is started and stopped with the server.
 - Websockets go to ``application`` in ``chat/sockets.py``; Django alone answers them with a 500.
+- What Django and FastAPI send goes out compressed if that makes it smaller: in the coding that the browser likes best,
+  of those that are installed.
 
-The last two are named, not imported: the routers import them after ``get_asgi_application()`` has set Django up, so
-that they may use models.
+``chat.api`` and ``chat.sockets`` are named, not imported: the routers import them after ``get_asgi_application()`` has
+set Django up, so that they may use models.
 
 Serve it from this folder with any ASGI server, for example
 
-    pip install asgi-middleware django fastapi "uvicorn[standard]"
+    pip install "asgi-middleware[br,zstd]" django fastapi "uvicorn[standard]"
     uvicorn project.asgi:application
 
 and open the page in two tabs. ``python serve.py`` does the same and finds a free port.
@@ -28,7 +30,7 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from middleware import PathRouter, ProtocolRouter
+from middleware import CompressionMiddleware, PathRouter, ProtocolRouter
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -37,3 +39,4 @@ application = ProtocolRouter(
     websocket="chat.sockets:application",
     lifespan="lazy",  # for daphne, which starts no application: there the first connection does
 )
+application = CompressionMiddleware(application)

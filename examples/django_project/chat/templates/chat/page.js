@@ -131,6 +131,13 @@ function explain(id, { pathname }, outcome) {
   entry.querySelector(".outcome").textContent = outcome;
 }
 
+// The page before and after compression, as the browser has counted it; not every one names the coding.
+function measure({ decodedBodySize, encodedBodySize, contentEncoding }) {
+  const [before, after] = [decodedBodySize, encodedBodySize].map((size) => `${size.toLocaleString()} bytes`);
+  const outcome = before === after ? `went out as it is: ${after}` : `was ${before}, and went out as ${after}`;
+  explain("page", location, contentEncoding ? `${outcome} in ${contentEncoding}.` : `${outcome}.`);
+}
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (socket.readyState !== WebSocket.OPEN || !input.value.trim()) return;
@@ -140,4 +147,6 @@ form.addEventListener("submit", (event) => {
 
 explain("websocket", address, "is being asked for.");
 explain("api", visitsAddress, "is being asked for.");
+explain("page", location, "is being measured.");
+new PerformanceObserver((list) => measure(list.getEntries()[0])).observe({ type: "navigation", buffered: true });
 connect();
