@@ -34,13 +34,13 @@ class _Compressing:
         asked = [header for header in headers if header[0] in rules.asked]
         accepted = [value for name, value in asked if name == b"accept-encoding"]
         choice = rules.choose(b",".join(accepted)) if accepted else IDENTITY
-        responder = Responder(rules, choice, scope, send)
+        respond = Responder(rules, choice, scope, send).send
         if len(accepted) < len(asked):
             changed = rewritten(headers, scope.get("method"), choice.codec and choice.codec.coding, rules.suffix)
             if changed != [*headers]:
-                await call_with_copy(self.app, scope, {**scope, "headers": changed}, receive, responder)
+                await call_with_copy(self.app, scope, {**scope, "headers": changed}, receive, respond)
                 return
-        await self.app(scope, receive, responder)
+        await self.app(scope, receive, respond)
 
     def __repr__(self) -> str:
         names = [codec.coding.decode() for codec in self._rules.codecs]

@@ -35,7 +35,7 @@ _limiters: RunVar[anyio.CapacityLimiter] = RunVar("middleware.compression")
 
 
 class Responder:
-    """The ``send`` of one request.
+    """What one application's ``send`` does with one response.
 
     A response starts at once where it is clear that the body stays as it is, or that it is a stream of events. Else
     the start waits for the first piece of the body, which tells a whole body from a stream.
@@ -55,7 +55,8 @@ class Responder:
         self._send = send
         self._state = _BEFORE
 
-    def __call__(self, message: Any) -> Awaitable[None]:
+    def send(self, message: Any) -> Awaitable[None]:
+        """Send a message, or what it becomes."""
         state = self._state
         if state == _PASSING:
             return self._send(message)
