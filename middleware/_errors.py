@@ -24,6 +24,8 @@ _repr.maxstring = _repr.maxother = 120
 
 def shown(value: object) -> str:
     """``value`` for an error text: short, on one line, and by its name or type if it may hold secrets."""
+    if isinstance(value, int) and value.bit_length() > 1_000:  # Python writes no number of more than 4,300 digits
+        return "<a very large number>"
     if value is None or isinstance(value, bool | int | float | str):
         return _repr.repr(value)
     if isinstance(value, ModuleType):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -36,16 +37,23 @@ def with_vary(headers: Headers, name: bytes) -> list[tuple[bytes, bytes]]:
     last = None
     for index, (key, value) in enumerate(copy):
         if len(key) == 4 and key.lower() == b"vary":
-            tokens = [token.strip() for token in value.lower().split(b",")]
-            if b"*" in tokens or name.lower() in tokens:
+            if _merged(value, name) == value:
                 return copy
             last = index
     if last is None:
         copy.append((b"vary", name))
     else:
-        value = copy[last][1].rstrip(b", \t")
-        copy[last] = b"vary", value + b", " + name if value else name
+        copy[last] = b"vary", _merged(copy[last][1], name)
     return copy
+
+
+@lru_cache(256)
+def _merged(vary: bytes, name: bytes) -> bytes:
+    tokens = [token.strip() for token in vary.lower().split(b",")]
+    if b"*" in tokens or name.lower() in tokens:
+        return vary
+    vary = vary.rstrip(b", \t")
+    return vary + b", " + name if vary else name
 
 
 def is_token(name: bytes) -> bool:

@@ -372,7 +372,7 @@ async def test_what_is_sent_while_a_body_is_in_a_thread_raises_what_is_quoted() 
         await response(GZipMiddleware(app, thread_minimum_size=0), GZIP)
     for page in (PAGE, "docs/troubleshooting.md"):
         assert quotes(page, f"RuntimeError: {caught.value}")
-    assert "### send() was called while a body was being compressed\n" in TEXTS["docs/troubleshooting.md"]
+    assert "### send() was called while another send() compressed a body\n" in TEXTS["docs/troubleshooting.md"]
 
 
 # Secrets

@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from middleware import ConfigurationError, Middleware
-from middleware._errors import Problem, refuse
+from middleware._errors import Problem, listed, refuse
 
 ONE = Problem("http", None, "is not an application", "pass one")
 TWO = Problem("lifespan", 5, "is not an application", "leave it out")
@@ -79,3 +82,53 @@ def test_the_error_survives_pickling_and_copying() -> None:
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert str(again) == str(error)
         assert again.problems == error.problems
+
+
+# What a parameter lists
+
+
+@pytest.mark.parametrize("collection", [list, tuple, set, frozenset, deque, lambda names: dict.fromkeys(names).keys()])
+def test_any_collection_is_a_list_and_nothing_lists_none(collection: Callable[[Any], Any]) -> None:
+    problems: list[Problem] = []
+    assert sorted(listed("codecs", collection(["br", "gzip"]), problems)) == ["br", "gzip"]
+    assert listed("codecs", collection([]), problems) == listed("codecs", None, problems) == ()
+    assert problems == []
+
+
+def test_what_is_listed_keeps_its_order_and_does_not_change_with_the_callers_list() -> None:
+    names: list[Any] = ["br", 5, None, "br"]
+    found = listed("codecs", names, [])
+    names.clear()
+    assert found == ("br", 5, None, "br")
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("br", "['br']"),
+        (" br ,gzip,, ", "['br', 'gzip']"),
+        ("", "[]"),
+        (",", "[]"),
+        ("it's", """["it's"]"""),
+        ("a\r\n\x1b", r"['a\r\n\x1b']"),
+    ],
+)
+def test_a_string_is_no_list_and_the_remedy_is_one(text: str, items: str) -> None:
+    problems = [ONE]
+    assert listed("codecs", text, problems) == ()
+    assert problems == [ONE, Problem("codecs", text, "is a string, not a list", f"write codecs={items}")]
+
+
+@pytest.mark.parametrize("given", [b"br", {"br": 4}, {}, 5, 0, True, ..., list, len], ids=repr)
+def test_what_is_no_collection_is_no_list(given: object) -> None:
+    problems = [ONE]
+    assert listed("codecs", given, problems) == ()
+    assert problems == [ONE, Problem("codecs", given, "is not a list", "write codecs=list(...)")]
+
+
+def test_what_can_be_read_only_once_is_refused_unread() -> None:
+    given = iter(["br", "gzip"])
+    problems: list[Problem] = []
+    assert listed("codecs", given, problems) == ()
+    assert [problem.reason for problem in problems] == ["is not a list"]
+    assert [*given] == ["br", "gzip"]

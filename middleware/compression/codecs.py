@@ -22,7 +22,8 @@ class Codec(NamedTuple):
 
     Attributes:
         coding: Its name in Content-Encoding.
-        compress: Encode a whole body. To be called on the event loop only: zstd has one context for all bodies.
+        compress: Encode a whole body, on the event loop: zstd has one context for all bodies, and a thread would make
+            the loop wait for it.
         stream: Begin a stream.
         events: Begin a stream of events, which is open for long and needs little memory.
         offload: The size in bytes from which encoding takes so long that it belongs into a thread.
@@ -57,7 +58,7 @@ def _gzip(level: int, offload: int) -> Codec:
 
         return encode
 
-    return Codec(b"gzip", lambda body: zlib.compress(body, level, 31), stream, lambda: stream(12, 5), offload)
+    return Codec(b"gzip", lambda body: zlib.compress(body, level, 31), stream, lambda: stream(11, 3), offload)
 
 
 def _brotli(level: int, offload: int) -> Codec:

@@ -45,7 +45,6 @@ DEFAULT_EXCLUDED_CONTENT_TYPES = (
 """What is compressed already, and streams of events."""
 
 EXCLUDED, STREAMED, OTHER = range(3)  # kinds of content types
-_TAGGED = ((), (b"if-match", b"if-none-match"))  # without and with a suffix
 _MAX_REMEMBERED = 256  # content types
 
 
@@ -59,7 +58,6 @@ class Rules(NamedTuple):
         should_compress: What the user's function is asked.
         choose: The codec for a value of Accept-Encoding.
         kind: Which kind of content type a value of Content-Type is.
-        asked: The names of the request headers that are looked at before the application is called.
     """
 
     codecs: Sequence[Codec]
@@ -68,7 +66,6 @@ class Rules(NamedTuple):
     should_compress: ShouldCompress | None
     choose: Callable[[bytes], Choice]
     kind: Callable[[bytes], int]
-    asked: frozenset[bytes]
 
 
 def rules_of(owner: str, app: object, codecs: Sequence[Codec], problems: list[Problem], **given: Any) -> Rules:
@@ -98,10 +95,9 @@ def rules_of(owner: str, app: object, codecs: Sequence[Codec], problems: list[Pr
         codecs=codecs,
         minimum_size=given["minimum_size"],
         suffix=given["etag"] == "suffix",
-        should_compress=func,
+        should_compress=given["should_compress"],
         choose=negotiator(codecs),
         kind=lru_cache(_MAX_REMEMBERED)(kind),
-        asked=frozenset((b"accept-encoding", b"if-range", *_TAGGED[given["etag"] == "suffix"])),
     )
 
 
@@ -133,8 +129,10 @@ def load_codecs(names: object, levels: object, problems: list[Problem]) -> list[
                     remedy = f"run: pip install 'asgi-middleware[{name}]'"
                     (parameter, its) = ("levels", of_levels) if names is None else ("codecs", problems)
                     its.append(Problem(parameter, name, "is not installed", remedy))
-    remedy = f"write one of {', '.join(map(repr, named))}"
-    of_levels += [Problem("levels", name, "is not one of the codecs", remedy) for name in wanted]
+    offered = [repr(name) for name in named if isinstance(name, str) and name in KINDS]
+    if offered:
+        remedy = f"write one of {', '.join(offered)}"
+        of_levels += [Problem("levels", name, "is not one of the codecs", remedy) for name in wanted]
     problems += of_levels
     return codecs
 
@@ -162,7 +160,8 @@ def _content_types(parameter: str, given: object, problems: list[Problem]) -> fr
     for entry in listed(parameter, given, problems):
         name = entry.partition(";")[0].strip().lower() if isinstance(entry, str) and entry.isascii() else ""
         main, _, sub = name.partition("/")
-        if is_token(main.encode()) and is_token(sub.encode()) and "*" not in main:
+        is_name = is_token(main.encode()) and is_token(sub.encode())
+        if is_name and "*" not in main and (sub == "*" or "*" not in sub):
             found.add(name.encode())
         else:
             problems.append(Problem(parameter, entry, "is not a content type", "write 'text/csv' or 'image/*'"))

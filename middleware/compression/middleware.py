@@ -31,11 +31,15 @@ class _Compressing:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         rules, headers = self._rules, scope.get("headers") or ()
-        asked = [header for header in headers if header[0] in rules.asked]
-        accepted = [value for name, value in asked if name == b"accept-encoding"]
+        accepted, conditional = [], False
+        for name, value in headers:
+            if name == b"accept-encoding":
+                accepted.append(value)
+            elif name == b"if-range" or (rules.suffix and name in (b"if-match", b"if-none-match")):
+                conditional = True
         choice = rules.choose(b",".join(accepted)) if accepted else IDENTITY
         respond = Responder(rules, choice, scope, send).send
-        if len(accepted) < len(asked):
+        if conditional:
             changed = rewritten(headers, scope.get("method"), choice.codec and choice.codec.coding, rules.suffix)
             if changed != [*headers]:
                 await call_with_copy(self.app, scope, {**scope, "headers": changed}, receive, respond)
@@ -66,7 +70,7 @@ class GZipMiddleware(_Compressing):
             response starts at once, and takes little memory however long it is open.
         etag: What becomes of a strong ETag: ``"weak"``, or ``"suffix"`` for another strong one, ``"a;gzip"``, which
             is taken off in If-None-Match and If-Match.
-        should_compress: Asked about each response that some client would get encoded, with the scope, the status and
+        should_compress: Asked about each response that no other rule leaves as it is, with the scope, the status and
             the headers as pairs of bytes; False sends it as it is.
 
     Raises:
@@ -124,7 +128,7 @@ class CompressionMiddleware(_Compressing):
             response starts at once, and takes little memory however long it is open.
         etag: What becomes of a strong ETag: ``"weak"``, or ``"suffix"`` for another strong one, ``"a;br"``, which
             is taken off in If-None-Match and If-Match.
-        should_compress: Asked about each response that some client would get encoded, with the scope, the status and
+        should_compress: Asked about each response that no other rule leaves as it is, with the scope, the status and
             the headers as pairs of bytes; False sends it as it is.
 
     Raises:

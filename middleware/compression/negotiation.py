@@ -21,7 +21,7 @@ _ELEMENT = re.compile(
 )
 _ALIASES = {b"x-gzip": b"gzip"}  # RFC 9110 §8.4.1.3
 _MAX_REMEMBERED = 512
-_LONGEST_REMEMBERED = 256  # bytes
+_LONGEST = 1024  # bytes; no client sends a tenth of it
 
 
 class Choice(NamedTuple):
@@ -54,7 +54,7 @@ def negotiator(codecs: Sequence[Codec]) -> Callable[[bytes], Choice]:
         return Choice(_best(codecs, found), _best(for_events, found), must)
 
     remembered = lru_cache(_MAX_REMEMBERED)(choose)
-    return lambda value: (remembered if len(value) <= _LONGEST_REMEMBERED else choose)(value)
+    return lambda value: remembered(value) if len(value) <= _LONGEST else IDENTITY
 
 
 def weights(value: bytes) -> dict[bytes, int]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Header = tuple[bytes, bytes]
 
 _DIGESTS = frozenset((b"content-digest", b"repr-digest", b"digest", b"content-md5"))
-_DROPPED = _DIGESTS | {b"content-length", b"accept-ranges"}
+_DROPPED = _DIGESTS | {b"content-length", b"accept-ranges", b"transfer-encoding"}
 _TAG = re.compile(rb'(?:W/)?"[!#-~\x80-\xff]*"')
 _SUFFIXES = tuple(kind.encode() for kind in KINDS)
 _SUFFIXED = re.compile(rb'((?:W/)?"[!#-~\x80-\xff]*);(%s)"' % b"|".join(_SUFFIXES))
@@ -34,15 +34,15 @@ def varying(headers: Headers) -> list[Header]:
 
 def encoded(headers: Headers, coding: bytes, suffix: bool, length: int | None) -> list[Header]:
     """The headers of the response in ``coding``; ``length`` bytes of it, if that is known."""
-    kept = []
-    for name, value in varying(headers):
-        lowered = name.lower()
-        if lowered == b"etag":
-            tag = encoded_tag(value, coding, suffix)
+    kept: list[Header] = []
+    for header in varying(headers):
+        name = header[0].lower()
+        if name == b"etag":
+            tag = encoded_tag(header[1], coding, suffix)
             if tag is not None:
-                kept.append((name, tag))
-        elif lowered not in _DROPPED:
-            kept.append((name, value))
+                kept.append((header[0], tag))
+        elif name not in _DROPPED:
+            kept.append(header)
     kept.append((b"content-encoding", coding))
     if length is not None:
         kept.append((b"content-length", b"%d" % length))
@@ -90,17 +90,31 @@ def rewritten(headers: Headers, method: str, coding: bytes | None, suffix: bool)
     What the client has in another coding than ``coding``, which it would get now, is another response (§13.1.2); what
     it wants to overwrite is the same in all of them.
     """
-    # A part is sent as it is, so it goes on after the part of a response that was not encoded. Only a strong tag says
-    # that the client has one (§13.1.5, §8.8.2.2): a date does not tell the two apart.
-    restart = coding is not None and not all(value.startswith(b'"') for value in values(headers, b"if-range"))
-    asked = (coding,) if method in ("GET", "HEAD") else _SUFFIXES
+    restart = any(_is_of_an_encoded_one(value, coding, suffix) for value in values(headers, b"if-range"))
+    part = bool(values(headers, b"range"))  # it is one of the plain response, whatever tag that has
+    named: dict[bytes, Collection[bytes | None]] = {}
+    if suffix and not part:
+        named[b"if-match"] = named[b"if-none-match"] = _SUFFIXES
+        if method in ("GET", "HEAD"):
+            named[b"if-none-match"] = () if forbids_encoding(headers) else (coding,)
     kept = []
     for name, value in headers:
-        if suffix and name in (b"if-match", b"if-none-match"):
-            value = _without_suffix(value, asked if name == b"if-none-match" else _SUFFIXES)
+        if name in named:
+            value = _without_suffix(value, named[name])
         if not (restart and name in (b"range", b"if-range")):
             kept.append((name, value))
     return kept
+
+
+def _is_of_an_encoded_one(validator: bytes, coding: bytes | None, suffix: bool) -> bool:
+    """Whether a client that sends this in If-Range may have the beginning of an encoded response.
+
+    A part of the plain one must not go on after that. A strong tag without our suffix says that it has not; a date may
+    stand for both (RFC 9110 §8.8.2.2), and a weak tag for nothing (§13.1.5).
+    """
+    if validator.startswith(b'"'):
+        return suffix and _SUFFIXED.fullmatch(validator) is not None
+    return coding is not None or validator.startswith(b"W/")
 
 
 def _without_suffix(tags: bytes, suffixes: Collection[bytes | None]) -> bytes:
@@ -115,14 +129,22 @@ def forbids_transformation(cache_control: Iterable[bytes]) -> bool:
     return b"no-transform" in [directive.strip(b" \t") for directive in _QUOTED.sub(b"", lines).split(b",")]
 
 
-def is_from_another_site(headers: Headers) -> bool:
-    """Whether a page of another site makes a browser send this request with the user's credentials.
+def forbids_encoding(headers: Headers) -> bool:
+    """Whether a request is not to be answered with an encoded response, whatever it accepts.
 
-    By repeating such requests and watching the size of the encrypted answers, it could guess what is in them
-    (BREACH). CORS and what the user goes to are left out. Spec: Fetch Metadata.
+    A page of another site can make a browser send requests with the user's credentials. By repeating them and watching
+    the size of the encrypted answers, it could guess what is in them (BREACH), but for CORS and what the user goes to.
+    Spec: RFC 9111 §5.2.1.6 (no-transform), Fetch Metadata.
     """
-    if b"cross-site" not in values(headers, b"sec-fetch-site"):
-        return False
+    for name, value in headers:
+        if name == b"cache-control" and forbids_transformation([value]):
+            return True
+        if name == b"sec-fetch-site" and value == b"cross-site" and _is_made_by_a_page(headers):
+            return True
+    return False
+
+
+def _is_made_by_a_page(headers: Headers) -> bool:
     mode = values(headers, b"sec-fetch-mode")
     if mode == [b"cors"] or (mode == [b"navigate"] and values(headers, b"sec-fetch-dest") == [b"document"]):
         return False

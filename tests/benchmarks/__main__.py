@@ -1,6 +1,6 @@
 """``make bench``: every room's benchmarks, one after the other."""
 
-from tests.benchmarks import cors, routing
+from tests.benchmarks import compression, cors, routing
 
-for room in (routing, cors):
+for room in (routing, cors, compression):
     room.main()

@@ -1,14 +1,16 @@
 """Measure what a request costs through several applications, side by side in one run.
 
 Each coroutine is driven by hand, without event loop or server, on a fresh scope each time; the applications take
-turns in every round, each for about the same time, and the best round of each counts.
+turns in every round, each for about the same time, and the best round of each counts. Every second round goes
+backwards: whoever comes behind one that filled the processor's caches is slower for it. Time is the processor's, not
+the clock's, so that what else the machine does matters little.
 """
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from time import perf_counter_ns
+from time import thread_time_ns
 from typing import Any, TypeVar
 
 ROUNDS = 100
@@ -26,20 +28,23 @@ async def receive() -> dict[str, Any]:
 async def send(message: dict[str, Any]) -> None: ...
 
 
-def nanoseconds(candidates: Mapping[Name, tuple[Any, Scopes]]) -> dict[Name, float]:
+def nanoseconds(
+    candidates: Mapping[Name, tuple[Any, Scopes]], rounds: int = ROUNDS, least_calls: int = LEAST_CALLS
+) -> dict[Name, float]:
     """The time of one call of each application; the function beside it makes the scope of the n-th call."""
     best = dict.fromkeys(candidates, float("inf"))
     gc.collect()
     gc.disable()
     try:
-        for _ in range(ROUNDS):
-            for name, (app, scope) in candidates.items():
-                calls = max(LEAST_CALLS, int(TURN / best[name]))
-                scopes = [scope(number) for number in range(calls)]
-                started = perf_counter_ns()
+        for number in range(rounds):
+            for name in reversed(best) if number % 2 else best:
+                app, scope = candidates[name]
+                calls = max(least_calls, int(TURN / best[name]))
+                scopes = [scope(call) for call in range(calls)]
+                started = thread_time_ns()
                 for one in scopes:
                     _drive(app(one, receive, send))
-                best[name] = min(best[name], (perf_counter_ns() - started) / calls)
+                best[name] = min(best[name], (thread_time_ns() - started) / calls)
     finally:
         gc.enable()
     return best

@@ -9,7 +9,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from middleware import (
+    CompressionMiddleware,
     CORSMiddleware,
+    GZipMiddleware,
     HostRouter,
     Middleware,
     PathRouter,
@@ -33,6 +35,14 @@ def is_allowed(origin: str, scope: Any) -> bool:
 
 
 def is_origin(origin: str) -> bool:
+    return True
+
+
+def is_compressed(scope: Any, status: int) -> bool:
+    return True
+
+
+async def is_compressed_later(scope: Any, status: int, headers: Any) -> bool:
     return True
 
 
@@ -86,3 +96,29 @@ def misuse(wsgi: Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]) ->
     WebSocketOriginMiddleware(app, allow_origins=None)  # type: ignore[arg-type]
     outermost(FastAPI(), CORSMiddleware)  # type: ignore[arg-type]
     outermost(FastAPI(), [Middleware(CORSMiddleware, [])])  # type: ignore[arg-type]
+    GZipMiddleware()  # type: ignore[call-arg]
+    GZipMiddleware(LintMiddleware)  # type: ignore[arg-type]
+    GZipMiddleware(app, "500")  # type: ignore[arg-type]
+    GZipMiddleware(app, 500, 6, 0, ())  # type: ignore[call-arg]
+    GZipMiddleware(app, minimum_size=None)  # type: ignore[arg-type]
+    GZipMiddleware(app, compresslevel=0.5)  # type: ignore[arg-type]
+    GZipMiddleware(app, level=6)  # type: ignore[call-arg]
+    GZipMiddleware(app, codecs=["gzip"])  # type: ignore[call-arg]
+    GZipMiddleware(app, exclude_content_types=[b"image/png"])  # type: ignore[list-item]
+    GZipMiddleware(app, stream_content_types=True)  # type: ignore[arg-type]
+    GZipMiddleware(app, etag=None)  # type: ignore[arg-type]
+    GZipMiddleware(app, should_compress=True)  # type: ignore[arg-type]
+    GZipMiddleware(app, should_compress=is_compressed)  # type: ignore[arg-type]
+    GZipMiddleware(app, should_compress=is_compressed_later)  # type: ignore[arg-type]
+    Middleware(GZipMiddleware, minimumsize=500)  # type: ignore[call-arg]
+    CompressionMiddleware()  # type: ignore[call-arg]
+    CompressionMiddleware(app, ["br"])  # type: ignore[call-arg]
+    CompressionMiddleware(app, codecs=42)  # type: ignore[arg-type]
+    CompressionMiddleware(app, codecs=[b"br"])  # type: ignore[list-item]
+    CompressionMiddleware(app, codecs=["br"], levels=[5])  # type: ignore[arg-type]
+    CompressionMiddleware(app, levels={"br": "5"})  # type: ignore[dict-item]
+    CompressionMiddleware(app, compresslevel=6)  # type: ignore[call-arg]
+    CompressionMiddleware(app, thread_minimum_size=0)  # type: ignore[call-arg]
+    CompressionMiddleware(app, exclude_content_types=None)  # type: ignore[arg-type]
+    FastAPI().add_middleware(GZipMiddleware, minimum_size="500")  # type: ignore[arg-type]
+    FastAPI().add_middleware(CompressionMiddleware, codec="br")  # type: ignore[call-arg]

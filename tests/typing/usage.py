@@ -22,15 +22,17 @@ from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp as LitestarApplication
 from starlette.applications import Starlette
 from starlette.middleware import Middleware as StarletteMiddleware
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import GZipMiddleware as StarlettesGZipMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp as StarletteApplication
 from starlette.types import Receive, Scope, Send
 
 from middleware import (
+    CompressionMiddleware,
     ConfigurationError,
     CORSMiddleware,
+    GZipMiddleware,
     HostRouter,
     Middleware,
     PathRouter,
@@ -175,7 +177,12 @@ def fastapi() -> ProtocolRouter:
 def litestar() -> ProtocolRouter:
     layer = DefineMiddleware(LintMiddleware, strict=False)
     cors = DefineMiddleware(CORSMiddleware, allow_origins=["https://a.example.com"])
-    app = Litestar([], middleware=[LintMiddleware, layer, TenantsCORS, cors], logging_config=None)
+    gzip = DefineMiddleware(GZipMiddleware, minimum_size=1000)
+    app = Litestar(
+        [],
+        middleware=[LintMiddleware, layer, TenantsCORS, cors, gzip, ApiCompression, CompressionMiddleware],
+        logging_config=None,
+    )
     return ProtocolRouter(http=app, websocket=app)
 
 
@@ -199,7 +206,8 @@ def mounts() -> list[PathRouter | HostRouter | ProtocolRouter]:
 
 def layers() -> list[Callable[[Any, Any, Any], Awaitable[None]]]:
     app = Application()
-    configured: list[Middleware] = [Middleware(LintMiddleware, strict=True), Middleware(GZipMiddleware, minimum_size=9)]
+    theirs = Middleware(StarlettesGZipMiddleware, minimum_size=9)
+    configured: list[Middleware] = [Middleware(LintMiddleware, strict=True), theirs]
     return [
         stack(app),
         stack(app, Middleware(LintMiddleware, strict=True)),
@@ -242,13 +250,48 @@ def policies() -> list[CORSMiddleware | WebSocketOriginMiddleware]:
     ]
 
 
+class ApiCompression(GZipMiddleware):
+    """What existing projects do with Starlette's class: subclass it, with the options inside."""
+
+    def __init__(self, app: StarletteApplication) -> None:
+        super().__init__(app, minimum_size=1000, should_compress=self.is_api)
+
+    def is_api(self, scope: Scope, status: int, headers: list[tuple[bytes, bytes]]) -> bool:
+        return status == 200 and scope["path"].startswith("/api")
+
+
+def compression() -> list[GZipMiddleware | CompressionMiddleware]:
+    app = Application()
+
+    def is_public(scope: Any, status: int, headers: Any) -> bool:
+        return (b"x-private", b"1") not in headers
+
+    return [
+        GZipMiddleware(app, 500, 9, 128 * 1024, exclude_content_types=("image/png", "audio/*")),
+        GZipMiddleware(app=get_asgi_application(), minimum_size=0, compresslevel=1, thread_minimum_size=0),
+        GZipMiddleware(in_asgirefs_types, exclude_content_types=[], stream_content_types={"text/event-stream"}),
+        GZipMiddleware(untyped, etag="suffix", should_compress=is_public),
+        ApiCompression(GZipMiddleware(CompressionMiddleware(loose))),
+        CompressionMiddleware(app.method, codecs=["br", "gzip"], levels={"br": 5}),
+        CompressionMiddleware(app=in_starlettes_types, codecs=None, levels=None, minimum_size=1000, etag="weak"),
+        CompressionMiddleware(app, codecs=("zstd",), exclude_content_types=frozenset({"text/csv"})),
+        CompressionMiddleware(ProtocolRouter(http=app), stream_content_types=["text/event-stream"]),
+        CompressionMiddleware(app, should_compress=lambda scope, status, headers: status < 400),
+    ]
+
+
 def around() -> list[Starlette | FastAPI]:
     """``outermost`` gives back what it was given, in its own type."""
     shop: FastAPI = outermost(FastAPI(), Middleware(CORSMiddleware, allow_origins=["https://a.example.com"]))
     shop.add_middleware(CORSMiddleware, allow_origins=["https://b.example.com"], paths=["/b"])
+    shop.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    shop.add_middleware(CompressionMiddleware)
     pages: Starlette = outermost(
         Starlette(middleware=[StarletteMiddleware(TenantsCORS)]),
         StarletteMiddleware(WebSocketOriginMiddleware),
+        StarletteMiddleware(GZipMiddleware, 500, 5),
+        Middleware(CompressionMiddleware, codecs=["gzip"], etag="suffix"),
+        Middleware(ApiCompression),
         Middleware(Layer, size=500),
     )
     return [shop, pages, outermost(FastAPI())]
@@ -282,10 +325,12 @@ def borders() -> list[object]:
     layered: ASGI3Application = stack(in_asgirefs, Middleware(LintMiddleware))
     shared: ASGI3Application = CORSMiddleware(in_starlettes, ["https://a.example.com"])
     checked: StarletteApplication = WebSocketOriginMiddleware(shared)
+    packed: LitestarApplication = GZipMiddleware(checked)
+    negotiated: ASGI3Application = CompressionMiddleware(packed)
     return [
         *linted,
         layered,
-        checked,
+        negotiated,
         Starlette(routes=[Mount("/", app=ProtocolRouter(http=in_starlettes))]),
         Litestar([asgi("/", is_mount=True, copy_scope=True)(ProtocolRouter(http=in_litestars))], logging_config=None),
         AllowedHostsOriginValidator(ProtocolRouter(websocket=in_asgirefs_types)),
