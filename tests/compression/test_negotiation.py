@@ -375,10 +375,10 @@ def test_the_last_values_are_remembered() -> None:
     assert choose(b"gzip, br") is not choose(b"gzip,br")
 
 
-@pytest.mark.parametrize(("length", "kept"), [(1, True), (1_024, True), (1_025, False), (65_536, False)])
+@pytest.mark.parametrize(("length", "kept"), [(100, True), (1_024, True), (1_025, False), (65_536, False)])
 def test_a_long_value_is_not_kept(length: int, kept: bool) -> None:
     choose = server(*THREE)
-    value = b"a" * (length - 1) + bytes([length % 7 + 97])
+    value = b"gzip".ljust(length)
     before = sys.getrefcount(value)
     choose(value)
     assert (sys.getrefcount(value) > before) == kept
