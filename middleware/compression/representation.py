@@ -123,10 +123,12 @@ def _without_suffix(tags: bytes, suffixes: Collection[bytes | None]) -> bytes:
 
 def forbids_transformation(cache_control: Iterable[bytes]) -> bool:
     """Whether the directive no-transform is in Cache-Control."""
-    lines = b",".join(cache_control).lower()
-    if b"no-transform" not in lines:
-        return False
-    return b"no-transform" in [directive.strip(b" \t") for directive in _QUOTED.sub(b"", lines).split(b",")]
+    for line in cache_control:
+        if b"no-transform" in (lowered := line.lower()):
+            directives = _QUOTED.sub(b"", lowered).split(b",")
+            if b"no-transform" in [directive.strip(b" \t") for directive in directives]:
+                return True
+    return False
 
 
 def forbids_encoding(headers: Headers) -> bool:

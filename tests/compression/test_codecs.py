@@ -232,6 +232,14 @@ def test_an_open_stream_of_events_takes_little_memory() -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
+def test_a_level_reaches_the_library_on_every_way(name: str) -> None:
+    low, high = (KINDS[name].at(level) for level in (KINDS[name].levels[0], KINDS[name].levels[-1]))
+    assert len(high.compress(LARGE)) < len(low.compress(LARGE))
+    assert len(high.stream()(LARGE, True)) < len(low.stream()(LARGE, True))
+    assert len(high.events()(LARGE, True)) < len(low.events()(LARGE, True))
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_a_higher_level_goes_to_a_thread_with_no_larger_bodies(name: str) -> None:
     kind = KINDS[name]
     made = [kind.at(level) for level in kind.levels]

@@ -237,7 +237,7 @@ NO_QVALUES = (
 def test_every_weight_of_the_grammar_is_read_to_the_thousandth() -> None:
     assert len(QVALUES) == 1 + 1111 + 5
     read = {text: weights(f"gzip;q={text}".encode()) for text in QVALUES}
-    assert read == {text: {b"gzip": weight * 1000} for text, weight in QVALUES.items()}
+    assert [text for text, weight in QVALUES.items() if read[text] != {b"gzip": weight * 1000}] == []
 
 
 @pytest.mark.parametrize("text", NO_QVALUES, ids=lambda text: ascii(text)[:20])
@@ -334,9 +334,8 @@ def test_no_junk_gives_a_client_what_it_refuses(parts: list[bytes]) -> None:
 def test_the_generated_values_are_of_every_kind() -> None:
     sample = [b",".join(pair) for pair in product([row[0] for rows in CLAUSES.values() for row in rows], repeat=2)]
     sample = [value for value in sample if len(value) < 100]
-    results = [expected(value, THREE) for value in sample]
-    assert {*results} == {*product([*THREE, b"identity"], [True, False])}
-    assert [(name(ALL(value).codec), ALL(value).must) for value in sample] == results
+    assert {expected(value, THREE) for value in sample} == {*product([*THREE, b"identity"], [True, False])}
+    assert all((name(ALL(value).codec), ALL(value).must) == expected(value, THREE) for value in sample)
 
 
 # Order
@@ -390,7 +389,8 @@ def test_an_attacker_cannot_fill_the_memory() -> None:
     before = [sys.getrefcount(value) for value in values]
     assert {name(choice.codec) for choice in map(choose, values)} == {b"gzip"}
     after = [sys.getrefcount(value) for value in values]
-    assert [now - then for then, now in zip(before, after, strict=True)] == [0] * 9488 + [1] * 512
+    kept = [number for number, (then, now) in enumerate(zip(before, after, strict=True)) if now > then]
+    assert (len(kept), min(kept), max(kept)) == (512, 9_488, 9_999)
 
 
 SHAPES: dict[str, Callable[[int], bytes]] = {
