@@ -377,7 +377,7 @@ NO_TRANSFORM: dict[tuple[bytes, ...], bool] = {
     (b'a="x, no-transform, y"',): False,
     (b'a="\\", no-transform, b"',): False,
     (b'a="x\\\\\\", no-transform"',): False,
-    (b'a="x,', b"no-transform", b'"'): False,
+    (b'a="x,', b"no-transform", b'"'): True,  # a quote does not go on in another line
     (b'"no-transform"',): False,
     (b"a=no-transform",): False,
     (b"no-transform=1",): False,
