@@ -78,6 +78,10 @@ LOWEST = Row(
     left_out=("test_frameworks.py",),
 )
 
-NEWEST = (*NEEDS, "anyio", "trio", "channels", "django", "fastapi", "httpx2", "litestar", *TESTING)
+NEWEST = (
+    *NEEDS,
+    *("anyio", "trio", "channels", "django", "fastapi", "httpx2", "jinja2", "litestar", "sse-starlette", "whitenoise"),
+    *TESTING,
+)
 
 VERSIONS = (LOWEST, Row("python3.12", ("3.12",), NEWEST), Row("python3.13", ("3.13",), NEWEST))
