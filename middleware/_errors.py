@@ -101,3 +101,9 @@ def listed(parameter: str, given: object, problems: list[Problem]) -> tuple[Any,
         return tuple(given)
     problems.append(Problem(parameter, given, "is not a list", f"write {parameter}=list(...)"))
     return ()
+
+
+def check_flag(parameter: str, value: object, problems: list[Problem]) -> None:
+    """Add to ``problems`` that ``value`` is no boolean, if so."""
+    if not isinstance(value, bool):
+        problems.append(Problem(parameter, value, "is not a boolean", f"write {parameter}=True or leave it out"))

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-from .._errors import Problem, listed
+from .._errors import Problem, check_flag, listed
 from .._headers import is_token
 from .._paths import PrefixTable, prefix_problem
 from .origins import LOOPBACK, Origins, as_browsers_write, origin_problem, parse_pattern
@@ -59,12 +59,6 @@ def policy_of(problems: list[Problem], *, insecure: bool, **given: Any) -> Polic
         return Policy()
     private = given["allow_private_network"]
     return Policy(origins, regex, given["allow_origin_func"], methods, headers, credentials, private, exposed, age)
-
-
-def check_flag(parameter: str, value: object, problems: list[Problem]) -> None:
-    """Add to ``problems`` that ``value`` is no boolean, if so."""
-    if not isinstance(value, bool):
-        problems.append(Problem(parameter, value, "is not a boolean", f"write {parameter}=True or leave it out"))
 
 
 def load_origins(parameter: str, given: object, problems: list[Problem]) -> Origins:

@@ -16,11 +16,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .._asgi import application_problem
-from .._errors import refuse
+from .._errors import check_flag, refuse
 from .._headers import long_headers, values, with_vary
 from .._hosts import parse_origin
 from .._paths import below_root
-from .configuration import check_flag, load_origins, load_prefixes, policy_of, regex_problems
+from .configuration import load_origins, load_prefixes, policy_of, regex_problems
 from .handshakes import NEVER, Refusals, is_allowed, refuse_handshake, shown_bytes
 from .origins import NOBODY
 from .policy import Asked

@@ -1,0 +1,10 @@
+"""Sessions: data about each visitor, in a signed or encrypted cookie, or in a store."""
+
+from .cookies import SessionTooLargeError as SessionTooLargeError
+from .memory import MemoryStore as MemoryStore
+from .middleware import SessionMiddleware as SessionMiddleware
+from .session import Session as Session
+from .store import Change as Change
+from .store import Record as Record
+from .store import SessionStore as SessionStore
+from .store import SessionStoreError as SessionStoreError

@@ -1,0 +1,93 @@
+"""The cookie on the wire: found in requests, set and deleted in responses, kept out of shared caches.
+
+Spec: RFC 6265bis §4.1 (Set-Cookie), §4.1.3 (prefixes), §5.6 (limits); RFC 9111 §5.2, §7.3; RFC 9213.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .._headers import Headers, values, with_vary
+
+Header = tuple[bytes, bytes]
+
+_MAX_TRIED = 4  # cookies of one name: others may have been set for a parent domain, to be in the way
+_MAX_SIZE = 4096  # bytes of a line; browsers drop larger cookies without a word
+_FOR_SHARED_CACHES = (b"cdn-cache-control", b"surrogate-control")  # they come before Cache-Control
+
+
+class SessionTooLargeError(ValueError):
+    """The data of a session does not fit into a cookie."""
+
+
+class Cookie(NamedTuple):
+    """A cookie with its attributes, but for Max-Age.
+
+    Attributes:
+        name: Of the cookie.
+        path: The value of Path.
+        same_site: The value of SameSite.
+        secure: Whether Secure is set always, never, or (None) where the connection is.
+        reach: The attributes behind these.
+    """
+
+    name: str
+    path: str
+    same_site: str
+    secure: bool | None
+    reach: str = ""
+
+    def found(self, headers: Headers) -> list[bytes]:
+        """The values of the cookie in a request, no more than four of them."""
+        name = self.name.encode()
+        found: list[bytes] = []
+        for line in values(headers, b"cookie"):
+            if name in line:
+                pairs = [pair.partition(b"=") for pair in line.split(b";")]
+                found += [value.strip(b' \t"') for key, _, value in pairs if key.strip(b" \t") == name]
+        return found[:_MAX_TRIED]
+
+    def set(self, value: bytes, max_age: int | None, scheme: str | None) -> bytes:
+        """The value of Set-Cookie."""
+        age = "" if max_age is None else f"Max-Age={max_age}; "
+        line = self._line(value, age, scheme)
+        if len(line) > _MAX_SIZE:
+            raise SessionTooLargeError(
+                f"the cookie of the session would have {len(line)} bytes, and browsers drop those of more than "
+                f"{_MAX_SIZE}; keep less in it, or write SessionMiddleware(..., store=...)"
+            )
+        return line
+
+    def deleted(self, scheme: str | None) -> bytes:
+        """The value of Set-Cookie that deletes the cookie."""
+        return self._line(b"null", "expires=Thu, 01 Jan 1970 00:00:00 GMT; ", scheme)
+
+    def _line(self, value: bytes, age: str, scheme: str | None) -> bytes:
+        secure = "; secure" if (scheme in ("https", "wss") if self.secure is None else self.secure) else ""
+        attributes = f"path={self.path}; {age}httponly; samesite={self.same_site}{secure}{self.reach}"
+        return b"%s=%s; %s" % (self.name.encode(), value, attributes.encode())
+
+
+def with_cookie(headers: Headers, line: bytes) -> list[Header]:
+    """A copy of ``headers`` with Set-Cookie, which no shared cache may keep."""
+    kept: list[Header] = []
+    directives: list[bytes] = []
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered == b"cache-control":
+            directives += [directive.strip(b" \t") for directive in value.split(b",")]
+        else:
+            kept.append((name, b"private" if lowered in _FOR_SHARED_CACHES else value))
+    names = [directive.partition(b"=")[0].lower() for directive in directives]
+    if b"no-store" not in names and b"private" not in names:
+        ours = (b"", b"public", b"s-maxage")
+        directives = [one for name, one in zip(names, directives, strict=True) if name not in ours] + [b"private"]
+    if directives:
+        kept.append((b"cache-control", b", ".join(directives)))
+    kept.append((b"set-cookie", line))
+    return kept
+
+
+def varying(headers: Headers) -> list[Header]:
+    """A copy of ``headers`` that says that the response depends on the cookies."""
+    return with_vary(headers, b"Cookie")

@@ -1,0 +1,241 @@
+"""Where the data of a session is between two requests: in the cookie itself, or in a store that the cookie points to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from .._headers import Headers
+from .cookies import Cookie
+from .lifetimes import Lifetimes
+from .session import Session, Visit, encode, encode_fields
+from .store import Change, Record, SessionStore, SessionStoreError
+from .tokens import Token, Tokens
+
+_logger = logging.getLogger("middleware.sessions")
+_ID = re.compile(rb"[A-Za-z0-9_-]{43}")  # 32 random bytes
+
+
+class _Keeper:
+    __slots__ = ("_cookie", "_lifetimes")
+
+    def __init__(self, cookie: Cookie, lifetimes: Lifetimes) -> None:
+        self._cookie = cookie
+        self._lifetimes = lifetimes
+
+    def line(self, visit: Visit, scheme: str | None) -> bytes | None:
+        """The value of Set-Cookie, if there is something to tell."""
+        if visit.cookie is None:
+            return None
+        if not visit.cookie:
+            return self._cookie.deleted(scheme)
+        return self._cookie.set(visit.cookie, self._lifetimes.age(visit.expires, int(time.time())), scheme)
+
+    def _begin(self, visit: Visit, created: int, seen: int) -> None:
+        visit.begin(created, seen, self._lifetimes.expires(created, seen))
+
+
+class CookieKeeper(_Keeper):
+    """The cookie holds the data.
+
+    Args:
+        cookie: Its name and attributes.
+        lifetimes: When a session ends.
+        tokens: What can be in it, the form in which it is written first.
+        foreign: What is not read, but told of.
+    """
+
+    __slots__ = ("_foreign", "_tokens", "_told")
+
+    def __init__(
+        self, cookie: Cookie, lifetimes: Lifetimes, tokens: Sequence[Tokens], foreign: Tokens | None = None
+    ) -> None:
+        super().__init__(cookie, lifetimes)
+        self._tokens = tokens
+        self._foreign = foreign
+        self._told: list[str] = []
+
+    async def open(self, headers: Headers) -> Session:
+        """The session of a request, which is read when it is touched."""
+        return Session.unread(Visit(), partial(self._read, headers))
+
+    def _read(self, headers: Headers, visit: Visit) -> Mapping[str, Any]:
+        now = int(time.time())
+        for value in self._cookie.found(headers):
+            visit.sent = True
+            for tokens in self._tokens:
+                token = tokens.read(value)
+                if token and not self._lifetimes.are_over(token.created, token.seen, now):
+                    data = _decoded(token.data)
+                    if isinstance(data, dict):
+                        self._begin(visit, token.created, token.seen)
+                        visit.before = token.data if tokens is self._tokens[0] else b""  # to be written anew
+                        return data
+            if self._foreign and not self._told and self._foreign.read(value):
+                self._told.append("once")
+                _logger.warning(
+                    "a session cookie of Starlette's class came and is not read: to go on with the sessions in those, "
+                    "write SessionMiddleware(..., accept_starlette_cookies=True)"
+                )
+        return {}
+
+    async def keep(self, session: Session) -> None:
+        """Say what the cookie is to be, if it changes."""
+        session.touched = False
+        visit, now = session.visit, int(time.time())
+        data = visit.before or b""
+        if session.modified or session.shown:
+            data = encode(session) if session else b""
+        if not data:
+            if session.modified and visit.sent:
+                visit.cookie = b""
+        elif data != visit.before:
+            if visit.started:
+                _logger.warning(
+                    "a session was changed after the response had begun: its cookie cannot be sent any more"
+                )
+                return
+            self._write(visit, data, now)
+        elif not visit.started and self._lifetimes.are_worth_renewing(visit.seen, now):
+            self._write(visit, data, now)
+
+    def _write(self, visit: Visit, data: bytes, now: int) -> None:
+        created = visit.created or now
+        self._begin(visit, created, now)
+        visit.before = data
+        visit.cookie = self._tokens[0].write(Token(data, created, now))
+
+
+class StoreKeeper(_Keeper):
+    """A store holds the data, and the cookie an id that nobody can guess.
+
+    Args:
+        cookie: Its name and attributes.
+        lifetimes: When a session ends.
+        store: Where the data is.
+    """
+
+    __slots__ = ("_store",)
+
+    def __init__(self, cookie: Cookie, lifetimes: Lifetimes, store: SessionStore) -> None:
+        super().__init__(cookie, lifetimes)
+        self._store = store
+
+    async def open(self, headers: Headers) -> Session:
+        """The session of a request: loaded now, if there is an id; an id that the store does not know is no session.
+
+        A failure of the store is one of those only who touch the session.
+        """
+        visit = Visit()
+        visit.save = self.keep
+        found = self._cookie.found(headers)
+        visit.sent = bool(found)
+        try:
+            for value in found:
+                if _ID.fullmatch(value):
+                    record = await self._load(value, visit)
+                    if record is not None:
+                        return Session.unread(visit, partial(_decoded_fields, record))
+        except SessionStoreError as error:
+            return Session.unread(visit, partial(_failing, error))
+        return Session.unread(visit, _empty)
+
+    async def _load(self, value: bytes, visit: Visit) -> Record | None:
+        key = _hashed(value)
+        record = await self._store.load(key)
+        if record is None or self._lifetimes.are_over(record.created, record.seen, int(time.time())):
+            return None
+        self._begin(visit, record.created, record.seen)
+        visit.key, visit.value, visit.before = key, value, record.fields
+        return record
+
+    async def keep(self, session: Session) -> None:
+        """Store what changed, and say what the cookie is to be, if it changes."""
+        session.touched = False
+        visit, now = session.visit, int(time.time())
+        before: Mapping[str, bytes] = visit.before or {}
+        fields = before
+        if session.modified or session.shown:
+            fields = encode_fields(session)
+        if visit.key and not fields:
+            visit.end()
+        if visit.key:
+            await self._change(visit, before, fields, now)
+        elif fields:
+            await self._make(visit, fields, now)
+        elif session.modified and visit.sent:
+            visit.cookie = b""
+        while visit.ended:
+            await self._store.delete(visit.ended[-1])
+            visit.ended.pop()
+
+    async def _make(self, visit: Visit, fields: Mapping[str, bytes], now: int) -> None:
+        if visit.started:
+            _logger.warning(
+                "a session was begun after the response had: it is lost, its cookie cannot be sent any more"
+            )
+            return
+        value = secrets.token_urlsafe(32).encode()
+        key = _hashed(value)
+        self._begin(visit, now, now)
+        await self._store.save(key, Change(fields, (), now, created=now), visit.expires - now)
+        visit.key, visit.value, visit.before, visit.cookie = key, value, fields, value
+
+    async def _change(self, visit: Visit, before: Mapping[str, bytes], fields: Mapping[str, bytes], now: int) -> None:
+        changed = {name: value for name, value in fields.items() if before.get(name) != value}
+        gone = before.keys() - fields.keys()
+        due = self._lifetimes.are_worth_renewing(visit.seen, now)
+        ttl = self._lifetimes.expires(visit.created, now) - now
+        if changed or gone:
+            if not await self._store.save(visit.key, Change(changed, gone, now), ttl):
+                _logger.warning("a session had ended before a request that was under way changed it: that is lost")
+                return
+        elif not due or not await self._touch(visit.key, now, ttl):
+            return
+        self._begin(visit, visit.created, now)
+        visit.before = fields
+        if due:
+            visit.cookie = visit.value
+
+    async def _touch(self, key: str, now: int, ttl: int) -> bool:
+        try:
+            return await self._store.touch(key, now, ttl)
+        except SessionStoreError as error:
+            _logger.warning("a session was read, but not renewed: %s", error)
+            return False
+
+
+def _hashed(value: bytes) -> str:
+    return sha256(value).hexdigest()
+
+
+def _decoded(data: bytes) -> Any:
+    """What was authenticated, or comes from the store: it may still have been written by something else."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        _logger.warning("the data of a session is not JSON; it is taken for none")
+        return None
+
+
+def _decoded_fields(record: Record, visit: Visit) -> dict[str, Any]:
+    try:
+        return {name: json.loads(value) for name, value in record.fields.items()}
+    except (ValueError, RecursionError):
+        _logger.warning("a value of a session in the store is not JSON; the session is taken for an empty one")
+        return {}
+
+
+def _empty(visit: Visit) -> dict[str, Any]:
+    return {}
+
+
+def _failing(error: SessionStoreError, visit: Visit) -> dict[str, Any]:
+    raise error
