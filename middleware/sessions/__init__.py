@@ -3,7 +3,9 @@
 from .cookies import SessionTooLargeError as SessionTooLargeError
 from .memory import MemoryStore as MemoryStore
 from .middleware import SessionMiddleware as SessionMiddleware
+from .redis import RedisStore as RedisStore
 from .session import Session as Session
+from .sqlite import SQLiteStore as SQLiteStore
 from .store import Change as Change
 from .store import Record as Record
 from .store import SessionStore as SessionStore

@@ -1,0 +1,118 @@
+"""Sessions in Redis or Valkey: for many workers on many machines.
+
+Each session is a hash with a field for each key of the session, so that changes of two requests do not meet; one script
+makes a change, so that it is made as a whole and in one round trip. Spec: Redis HSET, EVAL, PEXPIRE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .._errors import Problem, refuse
+from .store import Change, Record, SessionStoreError
+
+_BUDGET = 0.25  # seconds for a command, with the connection to it
+_MAX_CONNECTIONS = 50  # of an event loop
+_CREATED, _SEEN, _DATA = b"created", b"seen", b"d:"
+
+# KEYS: the session. ARGV: whether to make it, its milliseconds, how many fields to delete, those, names and values.
+_CHANGE = """
+if ARGV[1] == '0' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if ARGV[1] == '1' then redis.call('DEL', KEYS[1]) end
+local last = 3 + tonumber(ARGV[3])
+for i = 4, last do redis.call('HDEL', KEYS[1], ARGV[i]) end
+for i = last + 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+class RedisStore:
+    """Keep sessions in Redis or Valkey; needs ``asgi-middleware[redis]``, and asyncio.
+
+    A command that is not answered within 250 ms, the time to connect included, fails with ``SessionStoreError``;
+    nothing is tried twice.
+
+    Args:
+        url: ``"redis://localhost:6379/0"``, ``"rediss://..."`` or ``"unix://..."``.
+        prefix: What the names of the keys begin with.
+
+    Raises:
+        ConfigurationError: If redis is not installed, or ``url`` is not one.
+    """
+
+    __slots__ = ("_clients", "_library", "_prefix", "_url")
+
+    def __init__(self, url: str, *, prefix: str = "session:") -> None:
+        problem = None
+        try:
+            self._library: Any = import_module("redis.asyncio")
+            self._library.ConnectionPool.from_url(url)
+        except ImportError:
+            problem = Problem("url", url, "needs redis, which is not installed", "run: pip install 'asgi-middleware[redis]'")
+        except (ValueError, TypeError, AttributeError):
+            problem = Problem("url", "…", "is not the address of a Redis", "write 'redis://localhost:6379/0'")
+        wrong = None if isinstance(prefix, str) else Problem("prefix", prefix, "is not a string", "write 'session:'")
+        refuse("RedisStore", [problem, wrong])
+        self._url = url
+        self._prefix = prefix
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+
+    async def load(self, key: str) -> Record | None:
+        found: dict[bytes, bytes] = await self._ask(lambda redis: redis.hgetall(self._prefix + key))
+        if _CREATED not in found:
+            return None
+        fields = {name[len(_DATA) :].decode(): value for name, value in found.items() if name.startswith(_DATA)}
+        return Record(fields, int(found[_CREATED]), int(found[_SEEN]))
+
+    async def save(self, key: str, change: Change, ttl: int) -> bool:
+        pairs: list[Any] = [_SEEN, change.seen]
+        if change.created is not None:
+            pairs += [_CREATED, change.created]
+        for name, value in change.set.items():
+            pairs += [_DATA + name.encode(), value]
+        gone = [_DATA + name.encode() for name in change.delete]
+        arguments = [int(change.created is not None), ttl * 1000, len(gone), *gone, *pairs]
+        return bool(await self._ask(lambda redis: redis.eval(_CHANGE, 1, self._prefix + key, *arguments)))
+
+    async def delete(self, key: str) -> None:
+        await self._ask(lambda redis: redis.unlink(self._prefix + key))
+
+    async def touch(self, key: str, seen: int, ttl: int) -> bool:
+        return await self.save(key, Change({}, (), seen), ttl)
+
+    async def _ask(self, command: Callable[[Any], Awaitable[Any]]) -> Any:
+        client = self._client()
+        try:
+            async with asyncio.timeout(_BUDGET):
+                try:
+                    return await command(client)
+                except self._library.ConnectionError:
+                    # The others that are idle lead to the same end: let no later command fail because of it.
+                    await client.connection_pool.disconnect(inuse_connections=False)
+                    raise
+        except TimeoutError as error:
+            raise SessionStoreError(f"Redis did not answer within {_BUDGET} seconds") from error
+        except (self._library.RedisError, OSError) as error:
+            raise SessionStoreError(f"Redis: {error}") from error
+
+    def _client(self) -> Any:
+        """The client of this event loop: its connections are of no use to another."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise SessionStoreError("RedisStore needs asyncio: on trio, use another store") from None
+        if loop not in self._clients:
+            pool = self._library.BlockingConnectionPool.from_url(
+                self._url,
+                max_connections=_MAX_CONNECTIONS,
+                timeout=None,
+                socket_connect_timeout=_BUDGET,
+                retry=import_module("redis.asyncio.retry").Retry(import_module("redis.backoff").NoBackoff(), 0),
+            )
+            self._clients[loop] = self._library.Redis(connection_pool=pool)
+        return self._clients[loop]
