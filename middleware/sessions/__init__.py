@@ -1,6 +1,7 @@
 """Sessions: data about each visitor, in a signed or encrypted cookie, or in a store."""
 
 from .cookies import SessionTooLargeError as SessionTooLargeError
+from .django import DjangoSessionMiddleware as DjangoSessionMiddleware
 from .memory import MemoryStore as MemoryStore
 from .middleware import SessionMiddleware as SessionMiddleware
 from .redis import RedisStore as RedisStore

@@ -7,6 +7,8 @@ import logging
 import re
 from typing import Any
 
+from starlette.datastructures import Secret
+
 from .._asgi import application_problem
 from .._errors import Problem, check_flag, listed, refuse
 from .._headers import is_token
@@ -21,7 +23,7 @@ _PATH = re.compile(r"/[!-:<-~]*")
 _DOMAIN = re.compile(r"\.?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
 _IDLE = 14 * 86_400  # seconds, for cookies that last as long as the browser runs
 _ENOUGH = 32  # bytes of a secret
-_SECRET = "write SECRET_KEY, or 32 random bytes in hexadecimal"
+_RANDOM = "write 32 random bytes in hexadecimal, or Django's SECRET_KEY"
 
 
 def keeper_of(app: object, **given: Any) -> CookieKeeper | StoreKeeper:
@@ -50,25 +52,24 @@ def keeper_of(app: object, **given: Any) -> CookieKeeper | StoreKeeper:
         return StoreKeeper(cookie, lifetimes, store)
     if len(keys[0].encode()) < _ENOUGH:
         _logger.warning("secret_key has fewer than %s bytes: somebody may guess it and sign cookies", _ENOUGH)
-    foreign = StarletteTokens(keys)
+    starlettes = StarletteTokens(keys)
     if given["accept_starlette_cookies"]:
-        return CookieKeeper(cookie, lifetimes, (tokens, foreign))
-    return CookieKeeper(cookie, lifetimes, (tokens,), foreign)
+        return CookieKeeper(cookie, lifetimes, tokens, former=starlettes)
+    return CookieKeeper(cookie, lifetimes, tokens, foreign=starlettes)
 
 
 def _keys(given: dict[str, Any], problems: list[Problem]) -> list[str]:
     """The secrets, the newest first."""
     keys: list[tuple[str, Any]] = []
     if given["secret_key"] is None and given["store"] is None:
-        problems.append(Problem("secret_key", None, "is not given, and there is no store", _SECRET))
+        problems.append(Problem("secret_key", None, "is not given, and there is no store", _RANDOM))
     elif given["secret_key"] is not None:
         keys.append(("secret_key", given["secret_key"]))
     former = listed("secret_key_fallbacks", given["secret_key_fallbacks"], problems)
     keys += [("secret_key_fallbacks", key) for key in former]
-    # Starlette's Secret hides its value from repr, and from tracebacks; str() gives it.
     for name, key in keys:
-        if isinstance(key, bytes) or not str(key) or key is None:
-            problems.append(Problem(name, "…", "is not a string with something in it", _SECRET))
+        if not isinstance(key, str | Secret) or not str(key):
+            problems.append(Problem(name, "…", "is not a string with something in it", _RANDOM))
     return [str(key) for _, key in keys]
 
 
@@ -129,6 +130,6 @@ def _check_store(store: object, given: dict[str, Any], problems: list[Problem]) 
         problems.append(
             Problem("store", store, reason, "pass a store: MemoryStore(), SQLiteStore(...), RedisStore(...)")
         )
-    for name in ("encrypt", "accept_starlette_cookies"):
-        if given[name] is True:
-            problems.append(Problem(name, True, "is for data in cookies, and store is given", "leave it out"))
+    reason = "is for data in cookies, and store is given"
+    named = [name for name in ("encrypt", "accept_starlette_cookies") if given[name] is True]
+    problems += [Problem(name, True, reason, "leave it out") for name in named]

@@ -1,4 +1,4 @@
-"""Where the data of a session is between two requests: in the cookie itself, or in a store that the cookie points to."""
+"""Where the data of a session is between two requests: in the cookie, or in a store that the cookie points to."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._headers import Headers
-from .cookies import Cookie
-from .lifetimes import Lifetimes
 from .session import Session, Visit, encode, encode_fields
 from .store import Change, Record, SessionStore, SessionStoreError
-from .tokens import Token, Tokens
+from .tokens import Readable, Token, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._headers import Headers
+    from .cookies import Cookie
+    from .lifetimes import Lifetimes
 
 _logger = logging.getLogger("middleware.sessions")
 _ID = re.compile(rb"[A-Za-z0-9_-]{43}")  # 32 random bytes
@@ -48,17 +51,25 @@ class CookieKeeper(_Keeper):
     Args:
         cookie: Its name and attributes.
         lifetimes: When a session ends.
-        tokens: What can be in it, the form in which it is written first.
-        foreign: What is not read, but told of.
+        tokens: The form of what is in it.
+        former: Another form that is read too, and written in the first one when the session changes.
+        foreign: A form that is not read, but told of.
     """
 
     __slots__ = ("_foreign", "_tokens", "_told")
 
     def __init__(
-        self, cookie: Cookie, lifetimes: Lifetimes, tokens: Sequence[Tokens], foreign: Tokens | None = None
+        self,
+        cookie: Cookie,
+        lifetimes: Lifetimes,
+        tokens: Tokens,
+        *,
+        former: Readable | None = None,
+        foreign: Readable | None = None,
     ) -> None:
         super().__init__(cookie, lifetimes)
         self._tokens = tokens
+        self._former = former
         self._foreign = foreign
         self._told: list[str] = []
 
@@ -70,13 +81,13 @@ class CookieKeeper(_Keeper):
         now = int(time.time())
         for value in self._cookie.found(headers):
             visit.sent = True
-            for tokens in self._tokens:
-                token = tokens.read(value)
+            for form in (self._tokens, self._former):
+                token = form and form.read(value)
                 if token and not self._lifetimes.are_over(token.created, token.seen, now):
                     data = _decoded(token.data)
                     if isinstance(data, dict):
                         self._begin(visit, token.created, token.seen)
-                        visit.before = token.data if tokens is self._tokens[0] else b""  # to be written anew
+                        visit.before = token.data if form is self._tokens else b""
                         return data
             if self._foreign and not self._told and self._foreign.read(value):
                 self._told.append("once")
@@ -110,7 +121,7 @@ class CookieKeeper(_Keeper):
         created = visit.created or now
         self._begin(visit, created, now)
         visit.before = data
-        visit.cookie = self._tokens[0].write(Token(data, created, now))
+        visit.cookie = self._tokens.write(Token(data, created, now))
 
 
 class StoreKeeper(_Keeper):
@@ -167,7 +178,7 @@ class StoreKeeper(_Keeper):
         if visit.key and not fields:
             visit.end()
         if visit.key:
-            await self._change(visit, before, fields, now)
+            await self._change(visit, visit.key, before, fields, now)
         elif fields:
             await self._make(visit, fields, now)
         elif session.modified and visit.sent:
@@ -194,10 +205,10 @@ class StoreKeeper(_Keeper):
         due = self._lifetimes.are_worth_renewing(visit.seen, now)
         ttl = self._lifetimes.expires(visit.created, now) - now
         if changed or gone:
-            if not await self._store.save(visit.key, Change(changed, gone, now), ttl):
+            if not await self._store.save(key, Change(changed, gone, now), ttl):
                 _logger.warning("a session had ended before a request that was under way changed it: that is lost")
                 return
-        elif not due or not await self._touch(visit.key, now, ttl):
+        elif not due or not await self._touch(key, now, ttl):
             return
         self._begin(visit, visit.created, now)
         visit.before = fields

@@ -7,13 +7,15 @@ makes a change, so that it is made as a whole and in one round trip. Spec: Redis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .._errors import Problem, refuse
 from .store import Change, Record, SessionStoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 _BUDGET = 0.25  # seconds for a command, with the connection to it
 _MAX_CONNECTIONS = 50  # of an event loop
@@ -53,7 +55,9 @@ class RedisStore:
             self._library: Any = import_module("redis.asyncio")
             self._library.ConnectionPool.from_url(url)
         except ImportError:
-            problem = Problem("url", url, "needs redis, which is not installed", "run: pip install 'asgi-middleware[redis]'")
+            problem = Problem(
+                "url", url, "needs redis, which is not installed", "run: pip install 'asgi-middleware[redis]'"
+            )
         except (ValueError, TypeError, AttributeError):
             problem = Problem("url", "…", "is not the address of a Redis", "write 'redis://localhost:6379/0'")
         wrong = None if isinstance(prefix, str) else Problem("prefix", prefix, "is not a string", "write 'session:'")

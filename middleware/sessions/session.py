@@ -8,11 +8,13 @@ methods after all, or fails.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
 
 _UNREAD = object()
 _UNCHANGEABLE = frozenset((str, int, float, bool, type(None)))
@@ -135,7 +137,7 @@ class Session(dict[str, Any]):
     def unread(cls, visit: Visit, read: Callable[[Visit], Mapping[str, Any]]) -> Session:
         """A session whose data is what ``read`` returns when it is first touched."""
         session = cls()
-        dict.__setitem__(session, _UNREAD, None)  # type: ignore[index]
+        dict.__setitem__(cast("dict[object, None]", session), _UNREAD, None)
         session.visit = visit
         session._read = read
         return session

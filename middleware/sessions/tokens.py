@@ -13,11 +13,13 @@ import struct
 import zlib
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
-from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import itsdangerous
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _HEAD = struct.Struct(">BII")  # whether the data is compressed, created, seen
 _PLAIN, _DEFLATED = 0, 1
@@ -34,11 +36,15 @@ class Token(NamedTuple):
     seen: int
 
 
-class Tokens(Protocol):
-    """One way to write a token."""
+class Readable(Protocol):
+    """A form of tokens."""
 
     def read(self, value: bytes) -> Token | None:
-        """The token in the value of a cookie, None if it is not one of ours."""
+        """The token in the value of a cookie, None if it is not one of this form."""
+
+
+class Tokens(Readable, Protocol):
+    """A form of tokens that can be written."""
 
     def write(self, token: Token) -> bytes:
         """The value of a cookie."""

@@ -1,0 +1,131 @@
+"""Django's session and user for applications that are not Django: the websockets beside it.
+
+Who logged in with Django's own views is known there too, without Channels.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+
+from .._asgi import application_problem, call_with_copy
+from .._errors import Problem, refuse
+from .cookies import Cookie, varying
+
+if TYPE_CHECKING:
+    from .._asgi import ASGIApp
+    from .._headers import Headers
+
+_logger = logging.getLogger("middleware.sessions")
+
+
+class DjangoSessionMiddleware:
+    """Put Django's session and the user who is logged in into the scope, as ``session`` and ``user``.
+
+    Both are loaded when a request or websocket comes: ``scope["session"]`` is a session of ``SESSION_ENGINE``, empty if
+    the cookie is none of Django's; ``scope["user"]`` is there if ``django.contrib.auth`` is installed, an
+    ``AnonymousUser`` if nobody is logged in. A password change ends the login here as it does in Django. A session that
+    was changed is saved when the application returns; a new one cannot be begun here, since Django sets the cookie.
+
+    Wrap the application that stands beside Django, not Django itself.
+
+    Args:
+        app: The ASGI application to wrap.
+
+    Raises:
+        ConfigurationError: If ``app`` is not an application, or Django is not installed.
+    """
+
+    __slots__ = ("app",)
+
+    def __init__(self, app: ASGIApp) -> None:
+        problem = None
+        try:
+            import_module("django")
+        except ImportError:
+            problem = Problem("app", app, "cannot have Django's sessions: Django is not installed", "install django")
+        refuse("DjangoSessionMiddleware", [application_problem("app", app), problem])
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+
+        def sending(message: Any) -> Any:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": varying(message.get("headers") or ())}
+            return send(message)
+
+        found = await sync_to_async(_load)(scope.get("headers") or ())
+        session = found["session"]
+        try:
+            if scope.keys() & found.keys():
+                await call_with_copy(self.app, scope, {**scope, **found}, receive, sending)
+            else:
+                scope.update(found)
+                await self.app(scope, receive, sending)
+        except Exception:
+            if session.modified:
+                await sync_to_async(_save)(session)
+            raise
+        if session.modified:
+            await sync_to_async(_save)(session)
+
+
+class _Login(dict[str, Any]):
+    """What Django may read of a session to find the user; what it would do to the session needs another cookie."""
+
+    def cycle_key(self) -> None: ...
+
+    def flush(self) -> None:
+        self.clear()
+
+
+def _load(headers: Headers) -> dict[str, Any]:
+    """The session and the user of a request, as keys of the scope."""
+    # Django can be imported when its settings are there, which is later than this package.
+    from django.apps import apps
+    from django.conf import settings
+    from django.db import close_old_connections
+
+    engine = import_module(settings.SESSION_ENGINE)
+    close_old_connections()
+    try:
+        session = engine.SessionStore()
+        for value in Cookie(settings.SESSION_COOKIE_NAME, "/", "lax", None).found(headers):
+            candidate = engine.SessionStore(value.decode("ascii", "replace"))
+            if candidate.keys():
+                session = candidate
+                break
+        found = {"session": session}
+        if apps.is_installed("django.contrib.auth"):
+            from django.contrib.auth import get_user
+
+            login = _Login(session.items())
+            found["user"] = get_user(SimpleNamespace(session=login))  # type: ignore[arg-type]
+            if session.keys() and not login:
+                found["session"] = session = engine.SessionStore()  # the password was changed: nobody is logged in
+        session.modified = False
+        return found
+    finally:
+        close_old_connections()
+
+
+def _save(session: Any) -> None:
+    from django.contrib.sessions.backends.base import UpdateError
+    from django.db import close_old_connections
+
+    key = session.session_key
+    try:
+        if key is not None:
+            session.save()
+        if key is None or session.session_key != key:
+            _logger.warning("what was written to a session of Django's is lost: only Django sets its cookie")
+    except UpdateError:
+        _logger.warning("a session of Django's had ended before what was written to it could be saved")
+    finally:
+        close_old_connections()
