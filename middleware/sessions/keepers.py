@@ -56,7 +56,7 @@ class CookieKeeper(_Keeper):
         foreign: A form that is not read, but told of.
     """
 
-    __slots__ = ("_foreign", "_tokens", "_told")
+    __slots__ = ("_foreign", "_former", "_tokens", "_told")
 
     def __init__(
         self,
@@ -199,7 +199,9 @@ class StoreKeeper(_Keeper):
         await self._store.save(key, Change(fields, (), now, created=now), visit.expires - now)
         visit.key, visit.value, visit.before, visit.cookie = key, value, fields, value
 
-    async def _change(self, visit: Visit, before: Mapping[str, bytes], fields: Mapping[str, bytes], now: int) -> None:
+    async def _change(
+        self, visit: Visit, key: str, before: Mapping[str, bytes], fields: Mapping[str, bytes], now: int
+    ) -> None:
         changed = {name: value for name, value in fields.items() if before.get(name) != value}
         gone = before.keys() - fields.keys()
         due = self._lifetimes.are_worth_renewing(visit.seen, now)
