@@ -4,17 +4,33 @@ from ._errors import ConfigurationError
 from .compression import CompressionMiddleware, GZipMiddleware
 from .cors import CORSMiddleware, WebSocketOriginMiddleware
 from .routing import HostRouter, PathRouter, ProtocolRouter
+from .sessions import (
+    DjangoSessionMiddleware,
+    MemoryStore,
+    RedisStore,
+    Session,
+    SessionMiddleware,
+    SessionStore,
+    SQLiteStore,
+)
 from .stack import Middleware, outermost, stack
 
 __all__ = [
     "CORSMiddleware",
     "CompressionMiddleware",
     "ConfigurationError",
+    "DjangoSessionMiddleware",
     "GZipMiddleware",
     "HostRouter",
+    "MemoryStore",
     "Middleware",
     "PathRouter",
     "ProtocolRouter",
+    "RedisStore",
+    "SQLiteStore",
+    "Session",
+    "SessionMiddleware",
+    "SessionStore",
     "WebSocketOriginMiddleware",
     "outermost",
     "stack",

@@ -17,6 +17,7 @@ PAGES = {
     "compression": ["compression.md"],
     "cors": ["cors.md"],
     "lint": ["lint.md"],
+    "sessions": ["sessions.md"],
 }
 
 

@@ -17,10 +17,12 @@ from middleware import (
     CompressionMiddleware,
     ConfigurationError,
     CORSMiddleware,
+    DjangoSessionMiddleware,
     GZipMiddleware,
     HostRouter,
     PathRouter,
     ProtocolRouter,
+    SessionMiddleware,
     WebSocketOriginMiddleware,
 )
 from middleware.lint import LintMiddleware
@@ -60,6 +62,16 @@ def _varies(received: Any, given: Any, sent: list[Any]) -> bool:
     return sent[0]["type"] != "http.response.start" or any(
         b"Accept-Encoding" in value for _, value in sent[0]["headers"]
     )
+
+
+def _beside_django(cls: type, app: Any) -> Any:
+    import django
+    from django.conf import settings
+
+    if not settings.configured:
+        settings.configure(SECRET_KEY="tests", ALLOWED_HOSTS=["*"])
+    django.setup()
+    return cls(app)
 
 
 SUBJECTS = [
@@ -120,6 +132,20 @@ SUBJECTS = [
         worked=_varies,
         wrong=(lambda cls: cls(5, codecs=["gz"], minimum_size=-1), ["app", "codecs", "minimum_size"]),
         undone=_without_vary(b"Accept-Encoding"),
+    ),
+    Subject(
+        SessionMiddleware,
+        build=lambda cls, app: cls(app, "secret" * 8),
+        worked=lambda received, given, sent: "session" in given,
+        wrong=(lambda cls: cls(5, "", max_age=-1, path="x"), ["app", "secret_key", "max_age", "path"]),
+        wrapped=lambda cls, app: cls(app, "secret" * 8),
+    ),
+    Subject(
+        DjangoSessionMiddleware,
+        build=_beside_django,
+        worked=lambda received, given, sent: "session" in given,
+        wrong=(lambda cls: cls(5), ["app"]),
+        undone=_without_vary(b"Cookie"),
     ),
     Subject(
         LintMiddleware,

@@ -46,6 +46,7 @@ def keeper_of(app: object, **given: Any) -> CookieKeeper | StoreKeeper:
         except ImportError:
             remedy = "run: pip install 'asgi-middleware[crypto]'"
             problems.append(Problem("encrypt", True, "needs cryptography, which is not installed", remedy))
+    problems.sort(key=lambda problem: [*given].index(problem.parameter))
     refuse("SessionMiddleware", [application_problem("app", app), *problems])
 
     if tokens is None:

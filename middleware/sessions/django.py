@@ -5,6 +5,7 @@ Who logged in with Django's own views is known there too, without Channels.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from importlib import import_module
 from types import SimpleNamespace
@@ -15,8 +16,11 @@ from asgiref.sync import sync_to_async
 from .._asgi import application_problem, call_with_copy
 from .._errors import Problem, refuse
 from .cookies import Cookie, varying
+from .store import SessionStoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._asgi import ASGIApp
     from .._headers import Headers
 
@@ -38,6 +42,7 @@ class DjangoSessionMiddleware:
 
     Raises:
         ConfigurationError: If ``app`` is not an application, or Django is not installed.
+        SessionStoreError: On trio, if a session cookie comes.
     """
 
     __slots__ = ("app",)
@@ -60,20 +65,19 @@ class DjangoSessionMiddleware:
                 message = {**message, "headers": varying(message.get("headers") or ())}
             return send(message)
 
-        found = await sync_to_async(_load)(scope.get("headers") or ())
-        session = found["session"]
+        keys = await _with_session(scope.get("headers") or ())
+        session = keys["session"]
         try:
-            if scope.keys() & found.keys():
-                await call_with_copy(self.app, scope, {**scope, **found}, receive, sending)
+            if scope.keys() & keys.keys():
+                await call_with_copy(self.app, scope, {**scope, **keys}, receive, sending)
             else:
-                scope.update(found)
+                for key, value in keys.items():
+                    scope[key] = value
                 await self.app(scope, receive, sending)
         except Exception:
-            if session.modified:
-                await sync_to_async(_save)(session)
+            await _keep(session)
             raise
-        if session.modified:
-            await sync_to_async(_save)(session)
+        await _keep(session)
 
 
 class _Login(dict[str, Any]):
@@ -85,34 +89,57 @@ class _Login(dict[str, Any]):
         self.clear()
 
 
-def _load(headers: Headers) -> dict[str, Any]:
-    """The session and the user of a request, as keys of the scope."""
+async def _with_session(headers: Headers) -> dict[str, Any]:
+    """The keys of the scope of a request. Without a cookie nothing is asked of the database."""
     # Django can be imported when its settings are there, which is later than this package.
-    from django.apps import apps
     from django.conf import settings
+
+    cookies = Cookie(settings.SESSION_COOKIE_NAME, "/", "lax", None).found(headers)
+    return await _in_djangos_thread(_load, cookies) if cookies else _find([])
+
+
+async def _keep(session: Any) -> None:
+    if session.modified:
+        await _in_djangos_thread(_save, session)
+
+
+async def _in_djangos_thread(function: Callable[[Any], Any], argument: Any) -> Any:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise SessionStoreError("Django's sessions need asyncio: they cannot be read on trio") from None
+    return await sync_to_async(function)(argument)
+
+
+def _load(cookies: list[bytes]) -> dict[str, Any]:
     from django.db import close_old_connections
 
-    engine = import_module(settings.SESSION_ENGINE)
     close_old_connections()
     try:
-        session = engine.SessionStore()
-        for value in Cookie(settings.SESSION_COOKIE_NAME, "/", "lax", None).found(headers):
-            candidate = engine.SessionStore(value.decode("ascii", "replace"))
-            if candidate.keys():
-                session = candidate
-                break
-        found = {"session": session}
-        if apps.is_installed("django.contrib.auth"):
-            from django.contrib.auth import get_user
-
-            login = _Login(session.items())
-            found["user"] = get_user(SimpleNamespace(session=login))  # type: ignore[arg-type]
-            if session.keys() and not login:
-                found["session"] = session = engine.SessionStore()  # the password was changed: nobody is logged in
-        session.modified = False
-        return found
+        return _find(cookies)
     finally:
         close_old_connections()
+
+
+def _find(cookies: list[bytes]) -> dict[str, Any]:
+    """The first session among the values of the cookie, and the user who is logged in with it."""
+    from django.apps import apps
+    from django.conf import settings
+
+    engine = import_module(settings.SESSION_ENGINE)
+    candidates = (engine.SessionStore(value.decode("ascii", "replace")) for value in cookies)
+    session = next((candidate for candidate in candidates if candidate.keys()), None) or engine.SessionStore()
+    keys = {"session": session}
+    if apps.is_installed("django.contrib.auth"):
+        from django.contrib.auth import get_user
+        from django.contrib.auth.models import AnonymousUser
+
+        login = _Login(session.items() if cookies else ())
+        keys["user"] = get_user(SimpleNamespace(session=login)) if login else AnonymousUser()  # type: ignore[arg-type]
+        if cookies and session.keys() and not login:
+            keys["session"] = session = engine.SessionStore()  # the password was changed: nobody is logged in
+    session.modified = False
+    return keys
 
 
 def _save(session: Any) -> None:
