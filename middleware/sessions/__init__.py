@@ -1,6 +1,5 @@
 """Sessions: data about each visitor, in a signed or encrypted cookie, or in a store."""
 
-from .cookies import SessionTooLargeError as SessionTooLargeError
 from .django import DjangoSessionMiddleware as DjangoSessionMiddleware
 from .memory import MemoryStore as MemoryStore
 from .middleware import SessionMiddleware as SessionMiddleware
@@ -11,3 +10,4 @@ from .store import Change as Change
 from .store import Record as Record
 from .store import SessionStore as SessionStore
 from .store import SessionStoreError as SessionStoreError
+from .tokens import SessionTooLargeError as SessionTooLargeError

@@ -5,19 +5,19 @@ Spec: RFC 6265bis §4.1 (Set-Cookie), §4.1.3 (prefixes), §5.6 (limits); RFC 91
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from .._headers import Headers, values, with_vary
+from .tokens import TOO_LARGE, SessionTooLargeError
 
 Header = tuple[bytes, bytes]
 
 _MAX_TRIED = 4  # cookies of one name: others may have been set for a parent domain, to be in the way
 _MAX_SIZE = 4096  # bytes of a line; browsers drop larger cookies without a word
+_DIRECTIVE = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
+_SHARING = (b"public", b"private", b"s-maxage")
 _FOR_SHARED_CACHES = (b"cdn-cache-control", b"surrogate-control")  # they come before Cache-Control
-
-
-class SessionTooLargeError(ValueError):
-    """The data of a session does not fit into a cookie."""
 
 
 class Cookie(NamedTuple):
@@ -54,7 +54,7 @@ class Cookie(NamedTuple):
         if len(line) > _MAX_SIZE:
             raise SessionTooLargeError(
                 f"the cookie of the session would have {len(line)} bytes, and browsers drop those of more than "
-                f"{_MAX_SIZE}; keep less in it, or write SessionMiddleware(..., store=...)"
+                f"{_MAX_SIZE}; {TOO_LARGE}"
             )
         return line
 
@@ -75,13 +75,12 @@ def with_cookie(headers: Headers, line: bytes) -> list[Header]:
     for name, value in headers:
         lowered = name.lower()
         if lowered == b"cache-control":
-            directives += [directive.strip(b" \t") for directive in value.split(b",")]
+            directives += filter(None, (directive.strip(b" \t") for directive in _DIRECTIVE.findall(value)))
         else:
             kept.append((name, b"private" if lowered in _FOR_SHARED_CACHES else value))
-    names = [directive.partition(b"=")[0].lower() for directive in directives]
-    if b"no-store" not in names and b"private" not in names:
-        ours = (b"", b"public", b"s-maxage")
-        directives = [one for name, one in zip(names, directives, strict=True) if name not in ours] + [b"private"]
+    if not {b"private", b"no-store"} & {directive.lower() for directive in directives}:
+        # private="x-name" is about that header alone (RFC 9111 §5.2.2.7).
+        directives = [one for one in directives if one.partition(b"=")[0].lower() not in _SHARING] + [b"private"]
     if directives:
         kept.append((b"cache-control", b", ".join(directives)))
     kept.append((b"set-cookie", line))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .lifetimes import Lifetimes
 
 _logger = logging.getLogger("middleware.sessions")
+_TOO_LATE = "a session was changed after the response had begun: its cookie cannot be sent any more"
 _ID = re.compile(rb"[A-Za-z0-9_-]{43}")  # 32 random bytes
 
 
@@ -87,7 +88,7 @@ class CookieKeeper(_Keeper):
                     data = _decoded(token.data)
                     if isinstance(data, dict):
                         self._begin(visit, token.created, token.seen)
-                        visit.before = token.data if form is self._tokens else b""
+                        visit.before = token.data
                         return data
             if self._foreign and not self._told and self._foreign.read(value):
                 self._told.append("once")
@@ -99,29 +100,25 @@ class CookieKeeper(_Keeper):
 
     async def keep(self, session: Session) -> None:
         """Say what the cookie is to be, if it changes."""
-        session.touched = False
         visit, now = session.visit, int(time.time())
-        data = visit.before or b""
+        before = data = visit.before or b""
         if session.modified or session.shown:
-            data = encode(session) if session else b""
-        if not data:
-            if session.modified and visit.sent:
-                visit.cookie = b""
-        elif data != visit.before:
-            if visit.started:
+            values = _plain(session)
+            data = encode(values) if values else b""
+        session.touched = False
+        ends = not data and session.modified and visit.sent
+        if visit.started:
+            if ends or data != before:
                 _logger.warning(
                     "a session was changed after the response had begun: its cookie cannot be sent any more"
                 )
-                return
-            self._write(visit, data, now)
-        elif not visit.started and self._lifetimes.are_worth_renewing(visit.seen, now):
-            self._write(visit, data, now)
-
-    def _write(self, visit: Visit, data: bytes, now: int) -> None:
-        created = visit.created or now
-        self._begin(visit, created, now)
-        visit.before = data
-        visit.cookie = self._tokens.write(Token(data, created, now))
+        elif ends:
+            visit.cookie = b""
+        elif data and (data != before or self._lifetimes.are_worth_renewing(visit.seen, now)):
+            created = visit.created or now
+            self._begin(visit, created, now)
+            visit.before = data
+            visit.cookie = self._tokens.write(Token(data, created, now))
 
 
 class StoreKeeper(_Keeper):
@@ -169,12 +166,12 @@ class StoreKeeper(_Keeper):
 
     async def keep(self, session: Session) -> None:
         """Store what changed, and say what the cookie is to be, if it changes."""
-        session.touched = False
         visit, now = session.visit, int(time.time())
         before: Mapping[str, bytes] = visit.before or {}
         fields = before
         if session.modified or session.shown:
-            fields = encode_fields(session)
+            fields = encode_fields(_plain(session))
+        session.touched = False
         if visit.key and not fields:
             visit.end()
         if visit.key:
@@ -223,6 +220,11 @@ class StoreKeeper(_Keeper):
         except SessionStoreError as error:
             _logger.warning("a session was read, but not renewed: %s", error)
             return False
+
+
+def _plain(session: Session) -> dict[str, Any]:
+    """The data of a session that was read, without touching it."""
+    return dict(dict.items(session))
 
 
 def _hashed(value: bytes) -> str:

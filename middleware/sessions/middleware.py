@@ -138,7 +138,7 @@ class SessionMiddleware:
             await self._keeper.keep(session)
             line = self._keeper.line(visit, scope.get("scheme"))
         except Exception:
-            session.drop_changes()  # the response that tells of this is to get through
+            visit.started = visit.given_up = True  # the response that tells of this is to get through
             raise
         visit.started = True
         if message["type"] != "websocket.accept":
@@ -151,5 +151,5 @@ class SessionMiddleware:
         """Keep what changed after the response had begun, or in a websocket that was closed without one."""
         if scope["type"] == "websocket":
             session.visit.started = True
-        if session.visit.started and (session.touched or session.shown):
+        if session.visit.started and not session.visit.given_up and (session.touched or session.shown):
             await self._keeper.keep(session)

@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-_UNREAD = object()
+
+class _Unread:
+    """The key that stands in the storage of a session until it is read; nobody can write it down."""
+
+    def __str__(self) -> str:
+        raise TypeError("the session is not read yet; read it with dict(session)")
+
+    __repr__ = __str__
+
+
+_UNREAD = _Unread()
 _UNCHANGEABLE = frozenset((str, int, float, bool, type(None)))
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -59,18 +69,22 @@ class Visit:
         sent: Whether the request has a cookie of the name, whatever is in it.
         ended: The keys of what the application has ended.
         started: Whether the response has begun, so that no cookie can be sent any more.
+        given_up: Whether it could not be kept, so that nothing of it is any more.
         cookie: What is to be sent in the cookie: a value, b"" to delete it, None for nothing.
         save: Stores what changed, at any time; None if that cannot be done.
     """
 
-    __slots__ = ("before", "cookie", "created", "ended", "expires", "key", "save", "seen", "sent", "started", "value")
+    __slots__ = (
+        *("before", "cookie", "created", "ended", "expires", "given_up"),
+        *("key", "save", "seen", "sent", "started", "value"),
+    )
 
     def __init__(self) -> None:
         self.key: str | None = None
         self.value = b""
         self.created = self.seen = self.expires = 0
         self.before: Any = None
-        self.sent = self.started = False
+        self.sent = self.started = self.given_up = False
         self.ended: list[str] = []
         self.cookie: bytes | None = None
         self.save: Callable[[Session], Awaitable[None]] | None = None
@@ -163,7 +177,7 @@ class Session(dict[str, Any]):
 
     @property
     def is_new(self) -> bool:
-        """Whether no valid session came with the request."""
+        """Whether it is not kept yet: none came with the request, or that one was ended."""
         return not self._begun().created
 
     @property
@@ -199,12 +213,6 @@ class Session(dict[str, Any]):
             raise RuntimeError("only a session in a store can be saved by hand: SessionMiddleware(..., store=...)")
         await self.visit.save(self)
 
-    def drop_changes(self) -> None:
-        """Forget that there is something to keep."""
-        self.modified = self.shown = self.touched = False
-        self.visit.ended.clear()
-        self.visit.cookie = None
-
     def _begun(self) -> Visit:
         self.mark_accessed()
         return self.visit
@@ -214,12 +222,18 @@ class Session(dict[str, Any]):
     __len__, __repr__, __or__, __ror__ = map(_reading, ("__len__", "__repr__", "__or__", "__ror__"))
     copy, keys = map(_reading, ("copy", "keys"))
     __setitem__, __delitem__, __ior__ = map(_writing, ("__setitem__", "__delitem__", "__ior__"))
-    clear, update, popitem = map(_writing, ("clear", "update", "popitem"))
+    clear, update = map(_writing, ("clear", "update"))
 
     def pop(self, key: str, *default: Any) -> Any:
         if key in self:
             self.mark_modified()
         return super().pop(key, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        self.mark_accessed()
+        item = super().popitem()
+        self.mark_modified()
+        return item
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         if key not in self:

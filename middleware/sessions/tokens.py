@@ -25,7 +25,12 @@ _HEAD = struct.Struct(">BII")  # whether the data is compressed, created, seen
 _PLAIN, _DEFLATED = 0, 1
 _COMPRESSED_FROM = 512  # bytes of data
 _MAX_DATA = 65_536  # bytes that a token may inflate to
+TOO_LARGE = "keep less in it, or write SessionMiddleware(..., store=...)"
 _SALT = 32  # bytes; there is a key for each message, so that none of them wears out (NIST SP 800-38D §8.3)
+
+
+class SessionTooLargeError(ValueError):
+    """The data of a session does not fit into a cookie."""
 
 
 class Token(NamedTuple):
@@ -128,7 +133,7 @@ class StarletteTokens:
             data, signed = self._signer.unsign(value, return_timestamp=True)
             seen = int(signed.timestamp())
             return Token(b64decode(data, validate=True), seen, seen)
-        except (itsdangerous.BadSignature, ValueError):
+        except (itsdangerous.BadSignature, ValueError, OverflowError, OSError):
             return None
 
 
@@ -155,6 +160,8 @@ def _signature(prepared: hmac.HMAC, value: bytes) -> bytes:
 
 
 def _packed(token: Token, compress: bool) -> bytes:
+    if len(token.data) > _MAX_DATA:
+        raise SessionTooLargeError(f"the session has {len(token.data)} bytes; {TOO_LARGE}")
     kind, data = _PLAIN, token.data
     if compress and len(data) >= _COMPRESSED_FROM:
         smaller = zlib.compress(data, 1)
