@@ -24,10 +24,12 @@ import middleware
 from middleware import (
     CompressionMiddleware,
     CORSMiddleware,
+    DjangoSessionMiddleware,
     GZipMiddleware,
     HostRouter,
     PathRouter,
     ProtocolRouter,
+    SessionMiddleware,
     WebSocketOriginMiddleware,
     outermost,
     stack,
@@ -41,7 +43,10 @@ from tests.pages import DOCS, PAGES, ROOT, TEXTS, blocks, prose, table
 ROUTING = ("protocol-router", "path-router", "host-router", "lifespan", "deploying")
 RUN = [
     "README.md",
-    *(f"docs/{page}.md" for page in ("index", *ROUTING, "cors", "compression", "stack", "lint", "migrating")),
+    *(
+        f"docs/{page}.md"
+        for page in ("index", *ROUTING, "cors", "compression", "sessions", "stack", "lint", "migrating")
+    ),
 ]
 RUN_HERE = "docs/troubleshooting.md"
 
@@ -77,6 +82,8 @@ def readers_project(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     django.get_asgi_application = lambda: app  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "django.core.asgi", django)
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "project.settings")  # and forget it after the test
+    for secret in ("SECRET_KEY", "FORMER_SECRET_KEY"):
+        monkeypatch.setenv(secret, "0123456789abcdef" * 2)
     own = dict.fromkeys(("application", "django", "api", "shop", "chat", "worker"), app)
     classes = dict.fromkeys(("Outer", "Inner", "Layer"), Layer)
     return {**own, **classes, "PathRouter": PathRouter, "routes": []}
@@ -86,7 +93,7 @@ def run(page: str, names: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Run one block after the other: a page's later blocks may use what its earlier ones import."""
     names = {"__name__": __name__, **names}  # Litestar looks its handlers' annotations up in their module
     for code in blocks(page, "python"):
-        exec(compile(code, page, "exec"), names)
+        exec(compile(code, page, "exec", dont_inherit=True), names)  # annotations are objects, as they are there
         yield {**names}
 
 
@@ -206,7 +213,8 @@ def test_the_readme_is_short_and_names_what_there_is() -> None:
     readme = TEXTS["README.md"]
     assert readme.count("\n") <= 120
     routers, cors = ["ProtocolRouter", "PathRouter", "HostRouter"], ["CORSMiddleware", "WebSocketOriginMiddleware"]
-    names = [*routers, *cors, "GZipMiddleware", "CompressionMiddleware", "stack", "LintMiddleware"]
+    layers = ["GZipMiddleware", "CompressionMiddleware", "SessionMiddleware", "DjangoSessionMiddleware"]
+    names = [*routers, *cors, *layers, "stack", "LintMiddleware"]
     assert [*table("README.md", "What there is")] == [f"`{name}`" for name in names]
     for command in ("make demo", "make test", "pip install asgi-middleware"):
         assert command in readme
@@ -241,6 +249,8 @@ NAMED = {repr(DEFAULT_EXCLUDED_CONTENT_TYPES): "DEFAULT_EXCLUDED_CONTENT_TYPES"}
         ("docs/cors.md", "WebSocketOriginMiddleware", WebSocketOriginMiddleware),
         ("docs/compression.md", "GZipMiddleware", GZipMiddleware),
         ("docs/compression.md", "CompressionMiddleware", CompressionMiddleware),
+        ("docs/sessions.md", "Parameters", SessionMiddleware),
+        ("docs/sessions.md", "DjangoSessionMiddleware", DjangoSessionMiddleware),
         ("docs/stack.md", "Parameters", stack),
         ("docs/stack.md", "outermost", outermost),
         ("docs/lint.md", "Parameters", LintMiddleware),

@@ -27,11 +27,16 @@ from middleware import (
     CompressionMiddleware,
     ConfigurationError,
     CORSMiddleware,
+    DjangoSessionMiddleware,
     GZipMiddleware,
     HostRouter,
+    MemoryStore,
     Middleware,
     PathRouter,
     ProtocolRouter,
+    RedisStore,
+    SessionMiddleware,
+    SQLiteStore,
     WebSocketOriginMiddleware,
     outermost,
     stack,
@@ -318,9 +323,73 @@ COMPRESSION_MISTAKES: dict[str, list[Callable[[], Any]]] = {
 }
 
 
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def sessions(**options: Any) -> Callable[[], Any]:
+    return lambda: SessionMiddleware(app, SECRET, **options)
+
+
+def without(module: str, make: Callable[[], Any]) -> Callable[[], Any]:
+    def way() -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setitem(sys.modules, module, None)  # importing it fails then
+            make()
+
+    return way
+
+
+HOST = {"session_cookie": "__Host-session"}
+SESSION_MISTAKES: dict[str, list[Callable[[], Any]]] = {
+    "neither a secret nor a store": [lambda: SessionMiddleware(app)],
+    '`secret_key=""`, or bytes; the same in `secret_key_fallbacks`': [
+        lambda: SessionMiddleware(app, ""),
+        lambda: SessionMiddleware(app, SECRET.encode()),
+        sessions(secret_key_fallbacks=[""]),
+        sessions(secret_key_fallbacks=[SECRET.encode()]),
+    ],
+    '`session_cookie="my session"`': [sessions(session_cookie="my session")],
+    '`max_age=-1` or `"1800"`, the same with the timeouts': [
+        sessions(**{name: wrong}) for name in ("max_age", "idle_timeout", "absolute_timeout") for wrong in (-1, "1800")
+    ],
+    "`max_age=40_000_000`": [sessions(max_age=40_000_000)],
+    '`path="shop"`': [sessions(path="shop")],
+    '`same_site="Lax"`': [sessions(same_site="Lax")],
+    '`https_only="yes"`': [sessions(https_only="yes")],
+    '`same_site="none", https_only=False`': [sessions(same_site="none", https_only=False)],
+    "`partitioned=True, https_only=False`": [sessions(partitioned=True, https_only=False)],
+    '`session_cookie="__Host-session", https_only=False`': [sessions(**HOST, https_only=False)],
+    '`session_cookie="__Host-session", domain="example.com"`': [sessions(**HOST, domain="example.com")],
+    '`session_cookie="__Host-session", path="/shop"`': [sessions(**HOST, path="/shop")],
+    '`domain="https://example.com"`': [sessions(domain="https://example.com")],
+    '`encrypt="yes"`': [sessions(encrypt="yes")],
+    "`encrypt=True` without the extra": [
+        without("cryptography.hazmat.primitives.ciphers.aead", sessions(encrypt=True))
+    ],
+    "`encrypt=True` or `accept_starlette_cookies=True` with a store": [
+        sessions(store=MemoryStore(), encrypt=True),
+        sessions(store=MemoryStore(), accept_starlette_cookies=True),
+    ],
+    "`store=MemoryStore`": [sessions(store=MemoryStore)],
+    '`store="redis://localhost"`': [sessions(store="redis://localhost")],
+    "`idle_timeout=7200, absolute_timeout=3600`": [sessions(idle_timeout=7200, absolute_timeout=3600)],
+    '`scope_key=""`': [sessions(scope_key="")],
+    "`MemoryStore(0)`": [lambda: MemoryStore(0)],
+    '`SQLiteStore(":memory:")`, or a folder': [lambda: SQLiteStore(":memory:"), lambda: SQLiteStore(ROOT)],
+    '`RedisStore("localhost:6379")`': [lambda: RedisStore("localhost:6379")],
+    "`RedisStore` without the extra": [without("redis.asyncio", lambda: RedisStore("redis://localhost"))],
+    "`DjangoSessionMiddleware` without Django": [without("django", lambda: DjangoSessionMiddleware(app))],
+    "the class in Django's `settings.MIDDLEWARE`, or a view": [
+        lambda: SessionMiddleware(get_response, SECRET),  # type: ignore[arg-type]
+        lambda: DjangoSessionMiddleware(get_response),  # type: ignore[arg-type]
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("page", "heading", "mistakes"),
     [
+        ("docs/sessions.md", "Mistakes", SESSION_MISTAKES),
         ("docs/compression.md", "Mistakes", COMPRESSION_MISTAKES),
         ("docs/cors.md", "Mistakes", CORS_MISTAKES),
         ("docs/stack.md", "Its mistakes", OUTERMOST_MISTAKES),
@@ -355,6 +424,7 @@ def test_the_table_of_mistakes_has_the_real_texts(
         ("docs/cors.md", with_credentials("https://app.example.com/", expose_headers=["*"], max_age=604800)),
         ("docs/compression.md", compression(codecs=["gzip", "brotli"], levels={"gzip": 10}, etag="keep")),
         (HELP, without_brotli(codecs=["br"])),
+        ("docs/sessions.md", lambda: SessionMiddleware(app, None, same_site="Lax", domain="example.com", **HOST)),
         ("docs/stack.md", lambda: stack(app, Middleware(LintMiddleware), Middleware(LintMiddleware, strict=1))),
         ("docs/troubleshooting.md", lambda: LintMiddleware(app, strict=1)),
         ("docs/troubleshooting.md", lambda: ProtocolRouter(async_to_sync(aget_response))),

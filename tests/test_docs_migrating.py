@@ -5,18 +5,26 @@ from __future__ import annotations
 import inspect
 import itertools
 import random
+import re
+import time
 import zlib
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Any
 
+import itsdangerous
 import pytest
+import starsessions
 from brotli_asgi import BrotliMiddleware
 from channels.routing import URLRouter
+from channels.sessions import SessionMiddlewareStack
+from django.apps import apps
 from django.conf import settings
 from django.http import HttpResponse, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware as DjangoGZip
-from django.test import RequestFactory
+from django.test import RequestFactory, override_settings
 from django.urls import Resolver404, path, re_path
+from django.utils.functional import LazyObject
 from django.views.decorators.http import etag
 from hypercorn.middleware import DispatcherMiddleware
 from litestar.config.compression import CompressionConfig
@@ -26,6 +34,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware as StarletteCORS
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES as STARLETTE_EXCLUDED
 from starlette.middleware.gzip import GZipMiddleware as StarletteGZip
+from starlette.middleware.sessions import SessionMiddleware as StarletteSessions
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route, Router
@@ -35,11 +44,16 @@ from middleware import (
     CompressionMiddleware,
     ConfigurationError,
     CORSMiddleware,
+    DjangoSessionMiddleware,
     GZipMiddleware,
     HostRouter,
+    MemoryStore,
     PathRouter,
+    Session,
+    SessionMiddleware,
 )
 from middleware.compression import DEFAULT_EXCLUDED_CONTENT_TYPES
+from middleware.sessions import Change, SessionTooLargeError
 from tests.asgi import CONNECT, SHUTDOWN, STARTUP, Spy, call, http_scope, lifespan_scope, websocket_scope
 from tests.pages import quoted, table
 
@@ -757,3 +771,345 @@ async def test_the_random_bytes_of_djangos() -> None:
 def djangos(response: Any, accepted: str) -> Any:
     """``response`` as Django's layer sends it."""
     return DjangoGZip(lambda request: response)(RequestFactory().get("/", HTTP_ACCEPT_ENCODING=accepted))
+
+
+# Sessions
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def visiting(work: Any, *headers: tuple[bytes, bytes]) -> Any:
+    """An application that does something with the session, then answers."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        work(scope["session"])
+        await send({"type": "http.response.start", "status": 200, "headers": [*headers]})
+        await send({"type": "http.response.body"})
+
+    return app
+
+
+def log_in(session: Any) -> None:
+    session["user"] = "ada"
+
+
+async def visit(app: Any, cookie: str = "", **changes: Any) -> tuple[dict[str, str], list[str]]:
+    """The headers of a response, and the values of its cookies."""
+    headers = [(b"cookie", cookie.encode())] if cookie else []
+    start, *_ = await call(app, http_scope(headers=headers, **changes))
+    pairs = [(name.decode().lower(), value.decode()) for name, value in start["headers"]]
+    return dict(pairs), [value for name, value in pairs if name == "set-cookie"]
+
+
+async def cookie_of(app: Any, **changes: Any) -> str:
+    _, (line,) = await visit(app, **changes)
+    return line.partition(";")[0]
+
+
+def session_layers(work: Any, *headers: tuple[bytes, bytes], **options: Any) -> list[Any]:
+    """Starlette's and ours around the same application."""
+    return [made(visiting(work, *headers), KEY, **options) for made in (StarletteSessions, SessionMiddleware)]
+
+
+def test_the_keywords_of_sessions_are_starlettes_and_their_order() -> None:
+    theirs = inspect.signature(StarletteSessions).parameters
+    ours = inspect.signature(SessionMiddleware).parameters
+    assert [*ours][: len(theirs)] == [*theirs]
+    different = [name for name in theirs if theirs[name].default != ours[name].default]
+    assert different == ["secret_key", "https_only"]
+
+
+async def test_who_was_logged_in_with_starlettes_stays_so_and_the_cookie_is_written_anew() -> None:
+    old = await cookie_of(StarletteSessions(visiting(log_in), KEY))
+    for options, expected in (({}, [{}]), ({"accept_starlette_cookies": True}, [{"user": "ada"}])):
+        found: list[Any] = []
+        work = visiting(lambda session, found=found: (found.append(dict(session)), session.update(seen=1)))
+        _, (line,) = await visit(SessionMiddleware(work, KEY, **options), old)  # type: ignore[arg-type]
+        assert found == expected
+        found.clear()
+        await visit(SessionMiddleware(work, KEY), line.partition(";")[0])
+        assert found == [expected[0] | {"seen": 1}]
+
+
+async def test_the_attributes_of_the_cookie_are_starlettes() -> None:
+    everything = {"path": "/shop", "same_site": "strict", "https_only": True, "domain": "example.com"}
+    for options in ({"https_only": True}, everything, {"https_only": True, "partitioned": True, "max_age": None}):
+        lines = [(await visit(layer))[1][0] for layer in session_layers(log_in, **options)]
+        theirs, ours = (line.partition("; ")[2] for line in lines)
+        assert theirs == ours
+    lines = [(await visit(layer, scheme="https"))[1][0] for layer in session_layers(log_in)]
+    assert ["secure" in line for line in lines] == [False, True]
+
+
+async def test_a_cookie_of_another_name_is_a_session_in_starlettes_but_not_here() -> None:
+    for made, expected in ((StarletteSessions, {"user": "ada"}), (SessionMiddleware, {})):
+        value = (await cookie_of(made(visiting(log_in), KEY, session_cookie="shop"))).partition("=")[2]
+        found: list[Any] = []
+        work = visiting(lambda session, found=found: found.append(dict(session)))
+        await visit(made(work, KEY, session_cookie="admin"), f"admin={value}")
+        assert found == [expected]
+
+
+async def test_what_sets_a_cookie_in_starlettes_and_here() -> None:
+    def fill(session: Any) -> None:
+        session.update(user="ada", cart=[1])
+
+    for work, told in (
+        (lambda session: session["cart"].append(7), [False, True]),
+        (lambda session: session.update(user="ada"), [True, False]),
+        (lambda session: session["user"], [False, False]),
+    ):
+        found = []
+        for first, layer in zip(session_layers(fill), session_layers(work), strict=True):
+            found.append(bool((await visit(layer, await cookie_of(first)))[1]))
+        assert found == told
+
+
+async def test_who_only_reads_is_renewed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    layers = session_layers(len)
+    cookies = [await cookie_of(layer) for layer in session_layers(log_in)]
+    monkeypatch.setattr(time, "time", lambda: now + 10 * 86_400)
+    assert [bool((await visit(layer, cookie))[1]) for layer, cookie in zip(layers, cookies, strict=True)] == [
+        False,
+        True,
+    ]
+
+
+async def test_what_is_too_large_is_sent_by_starlettes_and_raised_here() -> None:
+    noise = random.Random(1).randbytes(3000).hex()
+    theirs, ours = session_layers(lambda session: session.update(a=noise))
+    _, (line,) = await visit(theirs)
+    assert len(line) > 4096
+    with pytest.raises(SessionTooLargeError):
+        await visit(ours)
+
+
+async def test_caches_and_vary_of_starlettes_and_here() -> None:
+    found = []
+    for layer in session_layers(log_in, (b"cache-control", b"public, max-age=60")):
+        headers, _ = await visit(layer)
+        found.append((headers["cache-control"], headers.get("vary")))
+    assert found == [("public, max-age=60", "Cookie"), ("max-age=60, private", "Cookie")]
+    found.clear()
+    for layer in session_layers(lambda session: session.get("user")):
+        headers, _ = await visit(layer)
+        found.append(headers.get("vary"))
+    assert found == [None, "Cookie"]
+
+
+async def test_websockets_have_no_cookie_in_starlettes_but_here() -> None:
+    async def accepting(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["user"] = "ada"
+        await send({"type": ACCEPTED, "headers": []})
+
+    async def denying(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["user"] = "ada"
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body"})
+
+    for app in (accepting, denying):
+        told = []
+        for made in (StarletteSessions, SessionMiddleware):
+            start, *_ = await call(made(app, KEY), websocket_scope(), CONNECT)
+            told.append(any(name.lower() == b"set-cookie" for name, _ in start["headers"]))
+        assert told == [False, True]
+
+
+async def test_two_instances_mix_in_starlettes_but_not_here() -> None:
+    for made, mixed in ((StarletteSessions, True), (SessionMiddleware, False)):
+        inner = made(visiting(log_in), KEY, session_cookie="admin")
+
+        async def outer(scope: Any, receive: Any, send: Any, inner: Any = inner) -> None:
+            scope["session"]["shop"] = 1
+            await inner(scope, receive, send)
+
+        _, lines = await visit(made(outer, KEY))
+        found: list[Any] = []
+        (line,) = (line for line in lines if line.startswith("session="))
+        work = visiting(lambda session, found=found: found.append(dict(session)))
+        await visit(made(work, KEY), line.partition(";")[0])
+        assert found == [{"user": "ada"} if mixed else {"shop": 1}]
+
+
+async def test_several_cookies_forged_ones_and_other_clocks_in_starlettes_and_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[list[str]] = []
+    for made in (StarletteSessions, SessionMiddleware):
+        cookie = await cookie_of(made(visiting(log_in), KEY))
+        users: list[Any] = []
+        layer = made(visiting(lambda session, users=users: users.append(session.get("user"))), KEY)
+        await visit(layer, f"{cookie}; session=tossed")
+        now = time.time()
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "time", lambda now=now: now - 3)
+            await visit(layer, cookie)
+        _, lines = await visit(made(visiting(lambda session: session.clear()), KEY), "session=forged")
+        seen.append([*users, bool(lines)])
+    assert seen == [[None, None, False], ["ada", "ada", True]]
+
+
+async def test_what_starlettes_fails_at_is_no_session_here() -> None:
+    signed = itsdangerous.TimestampSigner(KEY).sign(b64encode(b"[1, 2]")).decode()
+    theirs, ours = session_layers(len)
+    with pytest.raises(TypeError):
+        await visit(theirs, f"session={signed}")
+    options = {"accept_starlette_cookies": True}
+    await visit(SessionMiddleware(visiting(len), KEY, **options), f"session={signed}")  # type: ignore[arg-type]
+    await visit(ours, f"session={signed}")
+
+    async def replacing(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"] = {"user": "ada"}
+        await visiting(len)(scope, receive, send)
+
+    with pytest.raises(AttributeError):
+        await visit(StarletteSessions(replacing, KEY))
+    assert (await visit(SessionMiddleware(replacing, KEY)))[1]
+
+
+async def test_without_a_max_age_starlettes_never_ends_but_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+    now = time.time()
+    for made in (StarletteSessions, SessionMiddleware):
+        cookie = await cookie_of(made(visiting(log_in), KEY, max_age=None))
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "time", lambda: now + 10 * 365 * 86_400)
+            work = visiting(lambda session: found.append(dict(session)))
+            await visit(made(work, KEY, max_age=None), cookie)
+    assert found == [{"user": "ada"}, {}]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"secret_key": ""},
+        {"secret_key": KEY, "session_cookie": "__Host-session", "domain": "example.com"},
+        {"secret_key": KEY, "max_age": 4000 * 86_400},
+        {"secret_key": KEY, "same_site": "none", "https_only": False},
+    ],
+)
+def test_starlettes_sessions_take_what_is_refused_here(options: dict[str, Any]) -> None:
+    StarletteSessions(visiting(len), **options)
+    with pytest.raises(ConfigurationError):
+        SessionMiddleware(visiting(len), **options)
+    with pytest.raises(TypeError):
+        StarletteSessions(visiting(len))  # type: ignore[call-arg]
+
+
+async def test_a_cookie_for_every_site_is_secure_here() -> None:
+    lines = [(await visit(layer))[1][0] for layer in session_layers(log_in, same_site="none")]
+    assert ["secure" in line for line in lines] == [False, True]
+
+
+def test_the_defaults_of_starsessions_are_these() -> None:
+    page = table("docs/migrating.md", "From starsessions")
+    parameters = inspect.signature(starsessions.SessionMiddleware).parameters
+    named = {name: page[f"`{name}`"][0].strip("`") for name in parameters if name != "app"}
+    expected = {name: parameters[name].default for name in named}
+    assert named.pop("store") == "none"
+    assert named == {name: repr(expected[name]) for name in named}
+    assert all(hasattr(starsessions, name) for name in re.findall(r"`(\w+)\(request\)`", " ".join(page)))
+
+
+async def test_what_starsessions_does_and_not_here() -> None:
+    def made(work: Any, store: Any) -> Any:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            request = Request(scope)
+            await starsessions.load_session(request)
+            work(request)
+            await PlainTextResponse("")(scope, receive, send)
+
+        return starsessions.SessionMiddleware(app, store, lifetime=3600, cookie_https_only=False)
+
+    theirs, ours = starsessions.InMemoryStore(), MemoryStore()
+
+    def login(request: Any) -> None:
+        request.session["user"] = "ada"
+
+    # An id that the browser made up
+    headers, (line,) = await visit(made(login, theirs), "session=chosen")
+    assert line.startswith("session=chosen;")
+    assert "vary" not in headers
+    headers, (line,) = await visit(SessionMiddleware(visiting(log_in), store=ours), f"session={'a' * 43}")
+    assert "a" * 43 not in line
+    assert headers["vary"] == "Cookie"
+    own = line.partition(";")[0]
+
+    # Reading sends a cookie
+    assert (await visit(made(lambda request: None, theirs), "session=chosen"))[1]
+    assert not (await visit(SessionMiddleware(visiting(len), store=ours), own))[1]
+
+    # The old id after a login
+    _, (line,) = await visit(made(starsessions.regenerate_session_id, theirs), "session=chosen")
+    users: list[Any] = []
+    await visit(made(lambda request: users.append(request.session.get("user")), theirs), "session=chosen")
+    _, (line,) = await visit(SessionMiddleware(visiting(Session.regenerate), store=ours), own)
+    reading = SessionMiddleware(visiting(lambda session: users.append(session.get("user"))), store=ours)
+    await visit(reading, own)
+    assert users == ["ada", None]
+
+    # A slow request that ends after a logout
+    own = line.partition(";")[0]
+    await visit(made(lambda request: theirs.data.clear(), theirs), "session=chosen")
+    await visit(SessionMiddleware(visiting(logged_out_meanwhile(ours)), store=ours), own)
+    await visit(made(lambda request: users.append(request.session.get("user")), theirs), "session=chosen")
+    await visit(reading, own)
+    assert users[2:] == ["ada", None]
+
+
+async def test_starsessions_memory_keeps_what_has_expired_and_its_websockets_save_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = time.time()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if "session_handler" in scope:
+            await starsessions.load_session(Request({**scope, "type": "http"}))
+            scope["session"] = scope["session_handler"].connection.scope["session"]
+        scope["session"]["user"] = "ada"
+        await send({"type": ACCEPTED, "headers": []})
+
+    for make, store in (
+        (lambda store: starsessions.SessionMiddleware(app, store), starsessions.InMemoryStore()),
+        (lambda store: SessionMiddleware(app, store=store), MemoryStore()),
+    ):
+        start, *_ = await call(make(store), websocket_scope(), CONNECT)
+        theirs = isinstance(store, starsessions.InMemoryStore)
+        assert bool(start["headers"]) is not theirs
+        assert bool(store.data if theirs else store._kept) is not theirs  # type: ignore[attr-defined]
+    old, ours = starsessions.InMemoryStore(), MemoryStore()
+    await old.write("a", b"{}", lifetime=1, ttl=1)
+    await ours.save("a", Change({}, (), int(now), int(now)), 1)
+    monkeypatch.setattr(time, "time", lambda: now + 2)
+    assert await old.read("a", lifetime=1)
+    assert await ours.load("a") is None
+
+
+def logged_out_meanwhile(store: MemoryStore) -> Any:
+    """What a page does to its session while another one logs out."""
+
+    def work(session: Any) -> None:
+        session["late"] = True
+        store._kept.clear()
+
+    return work
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # Django knows no other
+async def test_what_channels_does_with_sessions_and_not_here() -> None:
+    engine = "django.contrib.sessions.backends.signed_cookies"
+    apps.populate(settings.INSTALLED_APPS)
+    found = []
+    with override_settings(SESSION_ENGINE=engine):
+        for made in (SessionMiddlewareStack, DjangoSessionMiddleware):
+            scopes: list[Any] = []
+
+            async def app(scope: Any, receive: Any, send: Any, scopes: list[Any] = scopes) -> None:
+                scopes.append(scope)
+                await visiting(lambda session: session.__setitem__("a", 1))(scope, receive, send)
+
+            headers, lines = await visit(made(app))
+            lazy = isinstance(scopes[0]["session"], LazyObject)
+            found.append((lazy, "cookies" in scopes[0], headers.get("vary"), bool(lines)))
+    assert found == [(True, True, None, True), (False, False, "Cookie", False)]

@@ -1,7 +1,7 @@
 """Serve this project on uvicorn: ``python serve.py``, or ``PORT=9000 python serve.py``.
 
-``uvicorn project.asgi:application`` in this folder does the same on port 8000. Here, a port that is taken is no
-obstacle, and Ctrl-C does not wait for pages that are still open.
+``uvicorn project.asgi:application`` in this folder does the same on port 8000. Here, the database is made if there is
+none, with two users in it, a port that is taken is no obstacle, and Ctrl-C does not wait for pages that are still open.
 """
 
 import contextlib
@@ -9,16 +9,21 @@ import os
 import socket
 import sys
 
+import django
 import uvicorn
+from django.core.management import call_command
 
 HOST = "127.0.0.1"
 PORTS = range(8000, 8100)
+USERS = ["ada", "grace"]
+PASSWORD = "chat"
 
 HINTS = """
   {address}
 
   Open it in two tabs and say something: Django serves the page, and the conversation goes over a websocket at
-  /ws/. FastAPI, mounted at /api, counts the visits: see {address}api/status
+  /ws/. Log in as {users}, password {password}: the websocket knows you by Django's session.
+  FastAPI, mounted at /api, counts the visits: see {address}api/status
   All three are behind the one `application` in project/asgi.py. Any other websocket path is refused with 403.
 
   Ctrl-C stops the server.
@@ -27,11 +32,27 @@ HINTS = """
 
 def main() -> None:
     listener = listen()
-    print(HINTS.format(address=f"http://{HOST}:{listener.getsockname()[1]}/"), flush=True)
+    make_users()
+    address = f"http://{HOST}:{listener.getsockname()[1]}/"
+    print(HINTS.format(address=address, users=" or ".join(USERS), password=PASSWORD), flush=True)
     config = uvicorn.Config("project.asgi:application", timeout_graceful_shutdown=2)
     # uvicorn raises the KeyboardInterrupt again when it has shut everything down.
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def make_users() -> None:
+    """Those who can log in, in the database that the settings name; what is in it stays."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    django.setup()
+    call_command("migrate", verbosity=0)
+
+    from django.contrib.auth import get_user_model
+
+    users = get_user_model().objects
+    for name in USERS:
+        if not users.filter(username=name).exists():
+            users.create_user(name, password=PASSWORD)
 
 
 def listen() -> socket.socket:

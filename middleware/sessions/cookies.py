@@ -6,6 +6,7 @@ Spec: RFC 6265bis §4.1 (Set-Cookie), §4.1.3 (prefixes), §5.6 (limits); RFC 91
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from .._headers import Headers, values, with_vary
@@ -39,13 +40,8 @@ class Cookie(NamedTuple):
 
     def found(self, headers: Headers) -> list[bytes]:
         """The values of the cookie in a request, no more than four of them."""
-        name = self.name.encode()
-        found: list[bytes] = []
-        for line in values(headers, b"cookie"):
-            if name in line:
-                pairs = [pair.partition(b"=") for pair in line.split(b";")]
-                found += [value.strip(b' \t"') for key, _, value in pairs if key.strip(b" \t") == name]
-        return found[:_MAX_TRIED]
+        found = [value for line in values(headers, b"cookie") for value in _pattern(self.name).findall(line)]
+        return [value.strip(b' \t"') for value in found[:_MAX_TRIED]]
 
     def set(self, value: bytes, max_age: int | None, scheme: str | None) -> bytes:
         """The value of Set-Cookie."""
@@ -68,6 +64,13 @@ class Cookie(NamedTuple):
         return b"%s=%s; %s" % (self.name.encode(), value, attributes.encode())
 
 
+@lru_cache(16)
+def _pattern(name: str) -> re.Pattern[bytes]:
+    # What comes first is literal, so that it is found fast; what must not stand before it is looked at then.
+    escaped = re.escape(name.encode())
+    return re.compile(rb"%s(?<![^; \t]%s)[ \t]*=([^;]*)" % (escaped, escaped))
+
+
 def with_cookie(headers: Headers, line: bytes) -> list[Header]:
     """A copy of ``headers`` with Set-Cookie, which no shared cache may keep."""
     kept: list[Header] = []
@@ -76,7 +79,7 @@ def with_cookie(headers: Headers, line: bytes) -> list[Header]:
         lowered = name.lower()
         if lowered == b"cache-control":
             directives += filter(None, (directive.strip(b" \t") for directive in _DIRECTIVE.findall(value)))
-        else:
+        elif lowered != b"x-accel-expires":  # nginx puts it before all others, and knows no private in it
             kept.append((name, b"private" if lowered in _FOR_SHARED_CACHES else value))
     if not {b"private", b"no-store"} & {directive.lower() for directive in directives}:
         # private="x-name" is about that header alone (RFC 9111 §5.2.2.7).

@@ -138,7 +138,6 @@ def _find(cookies: list[bytes]) -> dict[str, Any]:
         keys["user"] = get_user(SimpleNamespace(session=login)) if login else AnonymousUser()  # type: ignore[arg-type]
         if cookies and session.keys() and not login:
             keys["session"] = session = engine.SessionStore()  # the password was changed: nobody is logged in
-    session.modified = False
     return keys
 
 

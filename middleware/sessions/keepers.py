@@ -11,6 +11,8 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from .session import Session, Visit, encode, encode_fields
 from .store import Change, Record, SessionStore, SessionStoreError
 from .tokens import Readable, Token, Tokens
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from .cookies import Cookie
     from .lifetimes import Lifetimes
 
+_decode = json.JSONDecoder().decode
 _logger = logging.getLogger("middleware.sessions")
 _TOO_LATE = "a session was changed after the response had begun: its cookie cannot be sent any more"
 _ID = re.compile(rb"[A-Za-z0-9_-]{43}")  # 32 random bytes
@@ -74,16 +77,20 @@ class CookieKeeper(_Keeper):
         self._foreign = foreign
         self._told: list[str] = []
 
-    async def open(self, headers: Headers) -> Session:
+    def open(self, headers: Headers) -> Session:
         """The session of a request, which is read when it is touched."""
         return Session.unread(Visit(), partial(self._read, headers))
+
+    async def load(self, headers: Headers) -> Session:
+        """The same, for who can wait."""
+        return self.open(headers)
 
     def _read(self, headers: Headers, visit: Visit) -> Mapping[str, Any]:
         now = int(time.time())
         for value in self._cookie.found(headers):
             visit.sent = True
             for form in (self._tokens, self._former):
-                token = form and form.read(value)
+                token = form.read(value) if form else None
                 if token and not self._lifetimes.are_over(token.created, token.seen, now):
                     data = _decoded(token.data)
                     if isinstance(data, dict):
@@ -136,24 +143,34 @@ class StoreKeeper(_Keeper):
         super().__init__(cookie, lifetimes)
         self._store = store
 
-    async def open(self, headers: Headers) -> Session:
-        """The session of a request: loaded now, if there is an id; an id that the store does not know is no session.
+    def open(self, headers: Headers) -> Session | None:
+        """The session of a request that has no id; None if it is to be loaded."""
+        found = self._cookie.found(headers)
+        if any(map(_ID.fullmatch, found)):
+            return None
+        return Session.unread(self._visit(found), _empty)
+
+    async def load(self, headers: Headers) -> Session:
+        """The session of a request; an id that the store does not know is no session.
 
         A failure of the store is one of those only who touch the session.
         """
-        visit = Visit()
-        visit.save = self.keep
         found = self._cookie.found(headers)
-        visit.sent = bool(found)
+        visit = self._visit(found)
         try:
-            for value in found:
-                if _ID.fullmatch(value):
-                    record = await self._load(value, visit)
-                    if record is not None:
-                        return Session.unread(visit, partial(_decoded_fields, record))
+            for value in filter(_ID.fullmatch, found):
+                record = await self._load(value, visit)
+                if record is not None:
+                    return Session.unread(visit, partial(_decoded_fields, record))
         except SessionStoreError as error:
             return Session.unread(visit, partial(_failing, error))
         return Session.unread(visit, _empty)
+
+    def _visit(self, found: list[bytes]) -> Visit:
+        visit = Visit()
+        visit.sent = bool(found)
+        visit.save, visit.lock = self.keep, anyio.Lock()
+        return visit
 
     async def _load(self, value: bytes, visit: Visit) -> Record | None:
         key = _hashed(value)
@@ -166,6 +183,10 @@ class StoreKeeper(_Keeper):
 
     async def keep(self, session: Session) -> None:
         """Store what changed, and say what the cookie is to be, if it changes."""
+        async with session.visit.lock:
+            await self._keep(session)
+
+    async def _keep(self, session: Session) -> None:
         visit, now = session.visit, int(time.time())
         before: Mapping[str, bytes] = visit.before or {}
         fields = before
@@ -181,8 +202,12 @@ class StoreKeeper(_Keeper):
         elif session.modified and visit.sent:
             visit.cookie = b""
         while visit.ended:
-            await self._store.delete(visit.ended[-1])
-            visit.ended.pop()
+            key = visit.ended.pop()
+            try:
+                await self._store.delete(key)
+            except BaseException:
+                visit.ended.append(key)
+                raise
 
     async def _make(self, visit: Visit, fields: Mapping[str, bytes], now: int) -> None:
         if visit.started:
@@ -234,7 +259,7 @@ def _hashed(value: bytes) -> str:
 def _decoded(data: bytes) -> Any:
     """What was authenticated, or comes from the store: it may still have been written by something else."""
     try:
-        return json.loads(data)
+        return _decode(data.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         _logger.warning("the data of a session is not JSON; it is taken for none")
         return None
@@ -242,7 +267,7 @@ def _decoded(data: bytes) -> Any:
 
 def _decoded_fields(record: Record, visit: Visit) -> dict[str, Any]:
     try:
-        return {name: json.loads(value) for name, value in record.fields.items()}
+        return {name: _decode(value.decode("utf-8", "surrogatepass")) for name, value in record.fields.items()}
     except (ValueError, RecursionError):
         _logger.warning("a value of a session in the store is not JSON; the session is taken for an empty one")
         return {}

@@ -98,7 +98,10 @@ class SessionMiddleware:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
-        session = await self._keeper.open(scope.get("headers") or ())
+        headers = scope.get("headers") or ()
+        session = self._keeper.open(headers)
+        if session is None:
+            session = await self._keeper.load(headers)
         visit, key = session.visit, self._scope_key
         inner = scope
         if key in scope:  # another instance of this class is around us; its session stays what it is
@@ -125,15 +128,16 @@ class SessionMiddleware:
             except Exception:
                 _logger.exception("a session could not be kept after the application had failed")
             raise
-        await self._finish(session, scope)
+        if session.touched or session.shown:
+            await self._finish(session, scope)
 
     async def _begin(self, session: Session, scope: Scope, send: Send, message: Message) -> None:
         """Begin the response, with what the session adds to its headers."""
         visit, headers = session.visit, message.get("headers") or ()
         put = scope.get(self._scope_key)
-        if isinstance(put, dict) and put is not session:  # the application has put another in its place
+        if put is not session:  # the application has put another in its place, or nothing (Litestar: Empty)
             session.clear()
-            session.update(put)
+            session.update(put if isinstance(put, dict) else ())
         try:
             await self._keeper.keep(session)
             line = self._keeper.line(visit, scope.get("scheme"))

@@ -7,6 +7,7 @@ makes a change, so that it is made as a whole and in one round trip. Spec: Redis
 from __future__ import annotations
 
 import asyncio
+import inspect
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -116,7 +117,13 @@ class RedisStore:
                 max_connections=_MAX_CONNECTIONS,
                 timeout=None,
                 socket_connect_timeout=_BUDGET,
+                **self._silent(),
                 retry=import_module("redis.asyncio.retry").Retry(import_module("redis.backoff").NoBackoff(), 0),
             )
             self._clients[loop] = self._library.Redis(connection_pool=pool)
         return self._clients[loop]
+
+    def _silent(self) -> dict[str, None]:
+        """What keeps redis from telling its version with each connection: to find that, it reads files."""
+        names = inspect.signature(self._library.connection.AbstractConnection).parameters
+        return dict.fromkeys(["driver_info"] if "driver_info" in names else ["lib_name", "lib_version"])

@@ -72,11 +72,12 @@ class Visit:
         given_up: Whether it could not be kept, so that nothing of it is any more.
         cookie: What is to be sent in the cookie: a value, b"" to delete it, None for nothing.
         save: Stores what changed, at any time; None if that cannot be done.
+        lock: Held while it is stored: a task may save by hand while another begins the response.
     """
 
     __slots__ = (
         *("before", "cookie", "created", "ended", "expires", "given_up"),
-        *("key", "save", "seen", "sent", "started", "value"),
+        *("key", "lock", "save", "seen", "sent", "started", "value"),
     )
 
     def __init__(self) -> None:
@@ -88,6 +89,7 @@ class Visit:
         self.ended: list[str] = []
         self.cookie: bytes | None = None
         self.save: Callable[[Session], Awaitable[None]] | None = None
+        self.lock: Any = None
 
     def begin(self, created: int, seen: int, expires: int) -> None:
         """Take the times of a session that is there."""
@@ -150,8 +152,9 @@ class Session(dict[str, Any]):
     @classmethod
     def unread(cls, visit: Visit, read: Callable[[Visit], Mapping[str, Any]]) -> Session:
         """A session whose data is what ``read`` returns when it is first touched."""
-        session = cls()
-        dict.__setitem__(cast("dict[object, None]", session), _UNREAD, None)
+        session = cls.__new__(cls)
+        dict.__setitem__(session, cast("str", _UNREAD), None)
+        session.accessed = session.modified = session.shown = session.touched = False
         session.visit = visit
         session._read = read
         return session
@@ -217,12 +220,13 @@ class Session(dict[str, Any]):
         self.mark_accessed()
         return self.visit
 
-    __getitem__, get, values, items = map(_reading, ("__getitem__", "get", "values", "items"))
-    __contains__, __iter__, __reversed__ = map(_reading, ("__contains__", "__iter__", "__reversed__"))
-    __len__, __repr__, __or__, __ror__ = map(_reading, ("__len__", "__repr__", "__or__", "__ror__"))
-    copy, keys = map(_reading, ("copy", "keys"))
-    __setitem__, __delitem__, __ior__ = map(_writing, ("__setitem__", "__delitem__", "__ior__"))
-    clear, update = map(_writing, ("clear", "update"))
+    if not TYPE_CHECKING:  # for type checkers they are those of dict
+        __getitem__, get, values, items = map(_reading, ("__getitem__", "get", "values", "items"))
+        __contains__, __iter__, __reversed__ = map(_reading, ("__contains__", "__iter__", "__reversed__"))
+        __len__, __repr__, __or__, __ror__ = map(_reading, ("__len__", "__repr__", "__or__", "__ror__"))
+        copy, keys = map(_reading, ("copy", "keys"))
+        __setitem__, __delitem__, __ior__ = map(_writing, ("__setitem__", "__delitem__", "__ior__"))
+        clear, update = map(_writing, ("clear", "update"))
 
     def pop(self, key: str, *default: Any) -> Any:
         if key in self:

@@ -55,15 +55,19 @@ class SessionStore(Protocol):
 
     async def load(self, key: str) -> Record | None:
         """The record, None if there is none or it has expired."""
+        ...
 
     async def save(self, key: str, change: Change, ttl: int) -> bool:
         """Apply the change at once or not at all, and keep the record for ``ttl`` seconds from now.
 
         False if the record is to be there and is not: what has ended does not come back.
         """
+        ...
 
     async def delete(self, key: str) -> None:
         """Forget the record."""
+        ...
 
     async def touch(self, key: str, seen: int, ttl: int) -> bool:
         """Note when the session was seen and keep it for ``ttl`` seconds from now; False if it is not there."""
+        ...

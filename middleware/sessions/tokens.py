@@ -46,6 +46,7 @@ class Readable(Protocol):
 
     def read(self, value: bytes) -> Token | None:
         """The token in the value of a cookie, None if it is not one of this form."""
+        ...
 
 
 class Tokens(Readable, Protocol):
@@ -53,6 +54,7 @@ class Tokens(Readable, Protocol):
 
     def write(self, token: Token) -> bytes:
         """The value of a cookie."""
+        ...
 
 
 class SignedTokens:
@@ -74,9 +76,12 @@ class SignedTokens:
         )
 
     def read(self, value: bytes) -> Token | None:
+        signed, _, signature = value.rpartition(b".")
+        if not self._signer.verify_signature(signed, signature):
+            return None
         try:
-            return _unpacked(_decoded(self._signer.unsign(value)))
-        except (itsdangerous.BadSignature, ValueError):
+            return _unpacked(_decoded(signed))
+        except ValueError:
             return None
 
     def write(self, token: Token) -> bytes:

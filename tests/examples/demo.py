@@ -20,7 +20,11 @@ WAIT_SECONDS = 10
 
 @contextlib.contextmanager
 def demo(log: Path, **env: str) -> Iterator[Server]:
-    """What `make demo` runs, from when it has started; killed in the end if it still runs."""
+    """What `make demo` runs, from when it has started; killed in the end if it still runs.
+
+    Its database is one for all tests, since it takes a while to make.
+    """
+    env = {"DATABASE": str(log.parent.parent / "demo.sqlite3"), **env}
     with log.open("wb") as output:
         arguments = [sys.executable, str(PROJECT / "serve.py")]
         process = subprocess.Popen(arguments, env={**os.environ, **env}, stdout=output, stderr=subprocess.STDOUT)

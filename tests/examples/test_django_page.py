@@ -43,6 +43,13 @@ class Tab:
         self.page.get_by_label("Message").fill(text)
         self.page.keyboard.press("Enter")
 
+    def log_in(self, name: str, password: str) -> None:
+        if "login" not in self.page.url:
+            self.page.get_by_role("link", name="Log in").click()
+        self.page.get_by_label("Name").fill(name)
+        self.page.get_by_label("Password").fill(password)
+        self.page.keyboard.press("Enter")
+
     def sees(self, text: str) -> None:
         self.page.get_by_text(text).wait_for()
 
@@ -74,6 +81,43 @@ def test_what_is_typed_in_one_window_shows_as_text_in_the_other(site: Server, br
         assert hosts == {f"127.0.0.1:{site.port}"}
         assert f"ws://127.0.0.1:{site.port}/ws/" in tab.asked_for
         assert tab.console == []
+
+
+def test_whoever_logs_in_with_django_is_greeted_by_name_in_the_websocket(tmp_path: Path, browser: Browser):
+    with demo(tmp_path / "log", PORT=str(free_port())) as server:
+        address = f"http://127.0.0.1:{server.port}/"
+        ada, guest = Tab(browser, address), Tab(browser, address)
+        session = ada.page.locator("#session")
+        ada.sees("Connected as Guest")
+        assert session.inner_text() == "/ws/ brought no session in which anybody is logged in."
+        ada.log_in("ada", "not the password")
+        ada.sees("do not belong together")
+        ada.log_in("ada", "chat")
+        ada.sees("Hello, ada!")
+        ada.sees("Connected as ada")
+        assert session.inner_text() == "/ws/ brought Django's session: ada is logged in."
+        ada.say("good evening")
+        guest.sees("good evening")
+        assert guest.page.locator(".message .who").inner_text().startswith("ada, ")
+        assert guest.page.get_by_text("Hello").count() == 0
+        assert {urlsplit(url).netloc for url in ada.asked_for if not url.startswith("data:")} == {
+            urlsplit(address).netloc
+        }
+        ada.page.get_by_role("button", name="Log out").click()
+        ada.sees("Connected as Guest")
+        assert ada.page.get_by_text("Hello, ada!").count() == 0
+        assert ada.console == guest.console == []
+
+
+def test_a_user_in_two_windows_is_two_people_by_one_name(tmp_path: Path, browser: Browser):
+    with demo(tmp_path / "log", PORT=str(free_port())) as server:
+        one = Tab(browser, f"http://127.0.0.1:{server.port}/")
+        one.log_in("grace", "chat")
+        one.sees("Connected as grace")
+        two = one.page.context.new_page()
+        two.goto(one.page.url)
+        two.get_by_text("Connected as grace 2").wait_for()
+        two.get_by_text("Hello, grace!").wait_for()
 
 
 def test_the_page_counts_visits_at_the_api_and_shows_who_answered(tmp_path: Path, browser: Browser):

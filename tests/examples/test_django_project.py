@@ -18,6 +18,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fastapi
@@ -113,7 +114,9 @@ def test_the_api_starts_and_stops_with_the_server_and_sees_the_chat_beside_it(tm
 
 def test_everybody_hears_what_anybody_says_and_who_comes_and_goes(site: Server):
     with enter(site) as one:
-        first = hear(one, "welcome")["name"]
+        welcome = hear(one, "welcome")
+        first = welcome["name"]
+        assert welcome["user"] is None
         with enter(site) as two:
             second = hear(two, "welcome")["name"]
             assert second != first
@@ -212,6 +215,11 @@ def sockets() -> Any:
     return module
 
 
+def visitors_scope() -> dict[str, Any]:
+    nobody = SimpleNamespace(get_username=str)  # what chat/sockets.py asks of an AnonymousUser
+    return websocket_scope("/ws/", user=nobody)
+
+
 class Visitor:
     """A websocket in this process: what it does to the application, and what it does with each event it is told."""
 
@@ -219,7 +227,7 @@ class Visitor:
         self.does: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.does.put_nowait({"type": "websocket.connect"})
         self._tell = tell
-        self.connection = asyncio.create_task(sockets.application(websocket_scope("/ws/"), self.does.get, self._send))
+        self.connection = asyncio.create_task(sockets.chat(visitors_scope(), self.does.get, self._send))
 
     async def _send(self, message: dict[str, Any]) -> None:
         if message["type"] == "websocket.send":
@@ -292,7 +300,7 @@ def test_the_room_has_a_last_place(sockets: Any):
         sent.append(message)
 
     sockets.mailboxes.update({str(number): asyncio.Queue() for number in range(sockets.PEOPLE_LIMIT)})
-    asyncio.run(asyncio.wait_for(sockets.application(websocket_scope("/ws/"), connects, send), WAIT_SECONDS))
+    asyncio.run(asyncio.wait_for(sockets.chat(visitors_scope(), connects, send), WAIT_SECONDS))
     assert [(message["type"], message.get("code")) for message in sent] == [
         ("websocket.accept", None),
         ("websocket.close", 4013),
@@ -358,8 +366,15 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("project/wsgi.py", set(), set()),
         (
             "project/urls.py",
-            {"urlpatterns = [path('admin/', admin.site.urls)]"},
-            {"from chat.views import page", "urlpatterns = [path('', page), path('admin/', admin.site.urls)]"},
+            {"from django.urls import path", "urlpatterns = [path('admin/', admin.site.urls)]"},
+            {
+                "from chat.views import page",
+                "from django.urls import include, path",
+                (
+                    "urlpatterns = [path('', page), path('accounts/', include('django.contrib.auth.urls')), "
+                    "path('admin/', admin.site.urls)]"
+                ),
+            },
         ),
     ],
 )
@@ -371,12 +386,18 @@ def test_the_project_differs_from_startproject_only_by_what_a_user_writes(
     assert {line[2:] for line in difference if line.startswith("+ ")} == added
 
 
-def test_its_settings_differ_from_startproject_by_the_app_and_the_key(generated: Path):
+def test_its_settings_differ_from_startproject_by_app_key_database_and_where_a_login_leads(generated: Path):
     difference = [
         *difflib.ndiff(statements(generated / "project/settings.py"), statements(PROJECT / "project/settings.py"))
     ]
     changed = {line[2:].split(" = ")[0] for line in difference if line[0] in "-+"}
-    assert changed == {"SECRET_KEY", "INSTALLED_APPS"}
+    assert changed == {
+        "import os",
+        "SECRET_KEY",
+        "INSTALLED_APPS",
+        "DATABASES",
+        "LOGIN_REDIRECT_URL",
+    }
 
 
 def statements(file: Path) -> list[str]:

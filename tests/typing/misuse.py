@@ -11,16 +11,23 @@ from fastapi import FastAPI
 from middleware import (
     CompressionMiddleware,
     CORSMiddleware,
+    DjangoSessionMiddleware,
     GZipMiddleware,
     HostRouter,
+    MemoryStore,
     Middleware,
     PathRouter,
     ProtocolRouter,
+    RedisStore,
+    Session,
+    SessionMiddleware,
+    SQLiteStore,
     WebSocketOriginMiddleware,
     outermost,
     stack,
 )
 from middleware.lint import LintMiddleware
+from middleware.sessions import Change, Record
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None: ...
@@ -44,6 +51,29 @@ def is_compressed(scope: Any, status: int) -> bool:
 
 async def is_compressed_later(scope: Any, status: int, headers: Any) -> bool:
     return True
+
+
+class WithoutTouch:
+    async def load(self, key: str) -> Record | None:
+        return None
+
+    async def save(self, key: str, change: Change, ttl: int) -> bool:
+        return True
+
+    async def delete(self, key: str) -> None: ...
+
+
+class Blocking(WithoutTouch):
+    def touch(self, key: str, seen: int, ttl: int) -> bool:
+        return True
+
+
+class OfBlobs(WithoutTouch):
+    async def save(self, key: str, change: bytes, ttl: int) -> bool:  # type: ignore[override]
+        return True
+
+    async def touch(self, key: str, seen: int, ttl: int) -> bool:
+        return True
 
 
 def create_app() -> LintMiddleware:
@@ -122,3 +152,47 @@ def misuse(wsgi: Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]) ->
     CompressionMiddleware(app, exclude_content_types=None)  # type: ignore[arg-type]
     FastAPI().add_middleware(GZipMiddleware, minimum_size="500")  # type: ignore[arg-type]
     FastAPI().add_middleware(CompressionMiddleware, codec="br")  # type: ignore[call-arg]
+    SessionMiddleware()  # type: ignore[call-arg]
+    SessionMiddleware(LintMiddleware, "secret")  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", None)  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", "session", "600")  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", "session", None, "/", "lax", "auto", None, False, ())  # type: ignore[call-arg]
+    SessionMiddleware(app, "secret", cookie_name="session")  # type: ignore[call-arg]
+    SessionMiddleware(app, "secret", path=None)  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", same_site=None)  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", https_only=None)  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", domain=["example.com"])  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", partitioned="yes")  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", secret_key_fallbacks=None)  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", encrypt=None)  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", idle_timeout=0.5)  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", absolute_timeout="1 day")  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", scope_key=None)  # type: ignore[arg-type]
+    SessionMiddleware(app, "secret", accept_starlette_cookies=None)  # type: ignore[arg-type]
+    SessionMiddleware(app, store="redis://127.0.0.1")  # type: ignore[arg-type]
+    SessionMiddleware(app, store=MemoryStore)  # type: ignore[arg-type]
+    SessionMiddleware(app, store={})  # type: ignore[arg-type]
+    SessionMiddleware(app, store=WithoutTouch())  # type: ignore[arg-type]
+    SessionMiddleware(app, store=Blocking())  # type: ignore[arg-type]
+    SessionMiddleware(app, store=OfBlobs())  # type: ignore[arg-type]
+    Middleware(SessionMiddleware, secret="secret")  # type: ignore[call-arg]
+    FastAPI().add_middleware(SessionMiddleware, "secret", max_age="600")  # type: ignore[arg-type]
+    MemoryStore("100")  # type: ignore[arg-type]
+    SQLiteStore()  # type: ignore[call-arg]
+    SQLiteStore(42)  # type: ignore[arg-type]
+    RedisStore()  # type: ignore[call-arg]
+    RedisStore("redis://127.0.0.1", "session:")  # type: ignore[call-arg]
+    RedisStore("redis://127.0.0.1", prefix=b"session:")  # type: ignore[arg-type]
+    DjangoSessionMiddleware()  # type: ignore[call-arg]
+    DjangoSessionMiddleware(app, "secret")  # type: ignore[call-arg]
+    DjangoSessionMiddleware(DjangoSessionMiddleware)  # type: ignore[arg-type]
+    Session({})[1] = 2  # type: ignore[index]
+    Session({}).id = "other"  # type: ignore[misc]
+    Session({}).expires_at.isoformat()  # type: ignore[union-attr]
+    Session({}).regenerate(True)  # type: ignore[call-arg]
+    Session({}).invalidated()  # type: ignore[attr-defined]
+
+
+async def misuse_later(session: Session) -> None:
+    """Not called either."""
+    session.save()  # type: ignore[unused-coroutine]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -21,6 +24,7 @@ from litestar import Litestar, asgi
 from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp as LitestarApplication
 from starlette.applications import Starlette
+from starlette.datastructures import Secret
 from starlette.middleware import Middleware as StarletteMiddleware
 from starlette.middleware.gzip import GZipMiddleware as StarlettesGZipMiddleware
 from starlette.responses import PlainTextResponse
@@ -32,16 +36,24 @@ from middleware import (
     CompressionMiddleware,
     ConfigurationError,
     CORSMiddleware,
+    DjangoSessionMiddleware,
     GZipMiddleware,
     HostRouter,
+    MemoryStore,
     Middleware,
     PathRouter,
     ProtocolRouter,
+    RedisStore,
+    Session,
+    SessionMiddleware,
+    SessionStore,
+    SQLiteStore,
     WebSocketOriginMiddleware,
     outermost,
     stack,
 )
 from middleware.lint import LintError, LintMiddleware
+from middleware.sessions import Change, Record, SessionStoreError
 
 if TYPE_CHECKING:
     from asgiref.typing import WebSocketAcceptEvent
@@ -178,9 +190,10 @@ def litestar() -> ProtocolRouter:
     layer = DefineMiddleware(LintMiddleware, strict=False)
     cors = DefineMiddleware(CORSMiddleware, allow_origins=["https://a.example.com"])
     gzip = DefineMiddleware(GZipMiddleware, minimum_size=1000)
+    session = DefineMiddleware(SessionMiddleware, store=MemoryStore())
     app = Litestar(
         [],
-        middleware=[LintMiddleware, layer, TenantsCORS, cors, gzip, ApiCompression, CompressionMiddleware],
+        middleware=[LintMiddleware, layer, TenantsCORS, cors, gzip, ApiCompression, CompressionMiddleware, session],
         logging_config=None,
     )
     return ProtocolRouter(http=app, websocket=app)
@@ -280,18 +293,105 @@ def compression() -> list[GZipMiddleware | CompressionMiddleware]:
     ]
 
 
+class Table:
+    """A store of the user's own: the four verbs, and no base class."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+
+    async def load(self, key: str) -> Record | None:
+        return self.records.get(key)
+
+    async def save(self, key: str, change: Change, ttl: int) -> bool:
+        record = self.records.get(key)
+        if record is None and change.created is None:
+            return False
+        if ttl < 1:
+            raise SessionStoreError("what has expired cannot be saved")
+        fields = {**(record.fields if record else {}), **change.set}
+        kept = {name: value for name, value in fields.items() if name not in change.delete}
+        self.records[key] = Record(kept, record.created if record else change.seen, seen=change.seen)
+        return True
+
+    async def delete(self, key: str) -> None:
+        self.records.pop(key, None)
+
+    async def touch(self, key: str, seen: int, ttl: int) -> bool:
+        return key in self.records
+
+
+class Logins(SessionMiddleware):
+    """What existing projects do with Starlette's class: subclass it, with the options inside."""
+
+    def __init__(self, app: StarletteApplication, store: SessionStore) -> None:
+        super().__init__(app, store=store, session_cookie="login", same_site="strict", scope_key="login")
+
+
+def stores() -> tuple[SessionStore, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        return (
+            Table(),
+            MemoryStore(),
+            MemoryStore(max_sessions=10),
+            SQLiteStore(f"{folder}/a.sqlite3"),
+            SQLiteStore(Path(folder) / "b.sqlite3"),
+            RedisStore("redis://127.0.0.1:6379/0"),
+            RedisStore(url="rediss://127.0.0.1", prefix="shop:"),
+        )
+
+
+def sessions() -> list[SessionMiddleware | DjangoSessionMiddleware]:
+    app, secret = Application(), "0123456789abcdef" * 2
+    return [
+        SessionMiddleware(app, secret, "session", 14 * 86_400, "/", "lax", False, None, False),
+        SessionMiddleware(app=get_asgi_application(), secret_key=Secret(secret), max_age=None, https_only="auto"),
+        SessionMiddleware(in_asgirefs_types, secret, secret_key_fallbacks=("former " * 5,), encrypt=True),
+        SessionMiddleware(loose, secret, idle_timeout=1800, absolute_timeout=28_800, accept_starlette_cookies=True),
+        SessionMiddleware(untyped, secret, domain="example.com", https_only=True, partitioned=True, path="/shop"),
+        SessionMiddleware(ProtocolRouter(http=app), store=Table()),
+        Logins(SessionMiddleware(app.method, store=MemoryStore(), scope_key="visit"), Table()),
+        DjangoSessionMiddleware(in_starlettes_types),
+        DjangoSessionMiddleware(app=ProtocolRouter(websocket=loose)),
+    ]
+
+
+def visits() -> list[object]:
+    """A session is a dict, with what is known of it beside."""
+    session = Session({"cart": [1]}, user="ada")
+    as_dict: dict[str, Any] = session
+    session["views"] = session.get("views", 0) + 1
+    session.setdefault("cart", []).append(2)
+    user: str = session.pop("user")
+    session.update(theme="dark")
+    session.mark_accessed()
+    session.mark_modified()
+    flags: tuple[bool, bool, bool] = (session.accessed, session.modified, session.is_new)
+    known: tuple[str | None, datetime | None, datetime | None] = (session.id, session.created, session.expires_at)
+    session.regenerate()
+    session.invalidate()
+
+    async def in_a_websocket() -> None:
+        await session.save()
+
+    return [in_a_websocket, user, flags, known, as_dict | {"a": 1}, session.copy()]
+
+
 def around() -> list[Starlette | FastAPI]:
     """``outermost`` gives back what it was given, in its own type."""
     shop: FastAPI = outermost(FastAPI(), Middleware(CORSMiddleware, allow_origins=["https://a.example.com"]))
     shop.add_middleware(CORSMiddleware, allow_origins=["https://b.example.com"], paths=["/b"])
     shop.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     shop.add_middleware(CompressionMiddleware)
+    shop.add_middleware(SessionMiddleware, secret_key="0123456789abcdef" * 2, same_site="strict")
+    shop.add_middleware(SessionMiddleware, store=MemoryStore(), scope_key="visit", session_cookie="visit")
     pages: Starlette = outermost(
         Starlette(middleware=[StarletteMiddleware(TenantsCORS)]),
         StarletteMiddleware(WebSocketOriginMiddleware),
         StarletteMiddleware(GZipMiddleware, 500, 5),
         Middleware(CompressionMiddleware, codecs=["gzip"], etag="suffix"),
         Middleware(ApiCompression),
+        Middleware(SessionMiddleware, "0123456789abcdef" * 2, max_age=None),
+        StarletteMiddleware(Logins, store=MemoryStore()),
         Middleware(Layer, size=500),
     )
     return [shop, pages, outermost(FastAPI())]
@@ -327,10 +427,13 @@ def borders() -> list[object]:
     checked: StarletteApplication = WebSocketOriginMiddleware(shared)
     packed: LitestarApplication = GZipMiddleware(checked)
     negotiated: ASGI3Application = CompressionMiddleware(packed)
+    remembering: StarletteApplication = SessionMiddleware(negotiated, store=MemoryStore())
+    knowing: LitestarApplication = DjangoSessionMiddleware(remembering)
+    remembered: ASGI3Application = SessionMiddleware(knowing, store=MemoryStore())
     return [
         *linted,
         layered,
-        negotiated,
+        remembered,
         Starlette(routes=[Mount("/", app=ProtocolRouter(http=in_starlettes))]),
         Litestar([asgi("/", is_mount=True, copy_scope=True)(ProtocolRouter(http=in_litestars))], logging_config=None),
         AllowedHostsOriginValidator(ProtocolRouter(websocket=in_asgirefs_types)),

@@ -1,8 +1,9 @@
 """A chat for everybody who has the page open, in plain ASGI: one coroutine for each websocket.
 
-The page sends what was typed, as text. It gets JSON:
+Whoever has logged in with Django is known here by name, from Django's session. The page sends what was typed, as text.
+It gets JSON:
 
-    {"event": "welcome", "name": "Guest 2"}                                     the name that it has here
+    {"event": "welcome", "name": "Guest 2", "user": null}                       the name here, and that of the user
     {"event": "joined", "name": "Guest 2", "people": ["Guest 1", "Guest 2"]}    or "left"
     {"event": "said", "name": "Guest 2", "text": "hello"}
 
@@ -13,7 +14,9 @@ that runs on asyncio, as all do by default.
 import asyncio
 import contextlib
 import json
-from itertools import count
+from itertools import chain, count
+
+from middleware import DjangoSessionMiddleware
 
 PATH = "/ws/"
 MESSAGE_LIMIT = 500  # characters
@@ -28,7 +31,7 @@ mailboxes: dict[str, asyncio.Queue[str]] = {}
 """The events that are on their way to each person, by the person's name."""
 
 
-async def application(scope, receive, send):
+async def chat(scope, receive, send):
     if scope["type"] != "websocket":
         # The server's start and stop come here too; an error tells it that there is nothing to do.
         raise ValueError(f"only websockets are served here, not {scope['type']}")
@@ -41,9 +44,10 @@ async def application(scope, receive, send):
         await send({"type": "websocket.close", "code": ROOM_IS_FULL, "reason": "the room is full"})
         return
 
-    name = next(name for number in count(1) if (name := f"Guest {number}") not in mailboxes)
+    user = scope["user"].get_username() or None  # that of an AnonymousUser is empty
+    name = next(name for name in names(user) if name not in mailboxes)
     mailboxes[name] = mailbox = asyncio.Queue(MAILBOX_LIMIT)
-    mailbox.put_nowait(json.dumps({"event": "welcome", "name": name}))
+    mailbox.put_nowait(json.dumps({"event": "welcome", "name": name, "user": user}))
     tell_everybody("joined", name, people=[*mailboxes])
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -56,6 +60,11 @@ async def application(scope, receive, send):
     if last_word:
         with contextlib.suppress(OSError):  # gone already
             await send(last_word)
+
+
+def names(user):
+    """The names that somebody may have here: a user who has the page open twice is two people, as guests are."""
+    return chain([user], (f"{user} {number}" for number in count(2))) if user else (f"Guest {n}" for n in count(1))
 
 
 async def listen(receive, name):
@@ -85,3 +94,6 @@ def tell_everybody(event, name, **details):
         if mailbox.full():
             mailbox.get_nowait()  # whoever does not read misses the oldest event, and holds up nobody
         mailbox.put_nowait(text)
+
+
+application = DjangoSessionMiddleware(chat)

@@ -8,7 +8,8 @@ What is not as ``django-admin startproject`` wrote it: the import from ``middlew
 - Pages still come from Django, the admin among them.
 - What is below ``/api`` goes to FastAPI in ``chat/api.py``. It knows itself by its own paths, ``/status`` and so on,
   and is started and stopped with the server.
-- Websockets go to ``application`` in ``chat/sockets.py``; Django alone answers them with a 500.
+- Websockets go to ``application`` in ``chat/sockets.py``; Django alone answers them with a 500. Who has logged in with
+  Django is known there, by the ``DjangoSessionMiddleware`` around it.
 - What Django and FastAPI send goes out compressed if that makes it smaller: in the coding that the browser likes best,
   of those that are installed.
 
@@ -18,9 +19,10 @@ set Django up, so that they may use models.
 Serve it from this folder with any ASGI server, for example
 
     pip install "asgi-middleware[br,zstd]" django fastapi "uvicorn[standard]"
+    python manage.py migrate
     uvicorn project.asgi:application
 
-and open the page in two tabs. ``python serve.py`` does the same and finds a free port.
+and open the page in two tabs. ``python serve.py`` does the same, makes users who can log in, and finds a free port.
 
 For more information on this file, see
 https://docs.djangoproject.com/en/5.2/howto/deployment/asgi/

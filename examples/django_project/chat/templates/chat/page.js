@@ -26,6 +26,7 @@ function connect() {
     const reason = close.reason || "Connection lost";
     if (me) note(reason);
     explain("websocket", address, me ? "was accepted, and has ended." : "was not accepted.");
+    explain("session", address, "has ended.");
     me = undefined;
     tryAgainIn(Math.min(2 ** failures++, LONGEST_PAUSE), reason);
   };
@@ -65,13 +66,16 @@ async function ask(address, method = "GET") {
   });
 }
 
-function show({ event, name, text, people }) {
+function show({ event, name, user, text, people }) {
   if (event === "welcome") {
     me = name;
     failures = 0;
     button.disabled = false;
     setState("open", `Connected as ${me}`);
     explain("websocket", address, "went to chat/sockets.py, which accepted it.");
+    const login = user ? `Django's session: ${user} is logged in.` : "no session in which anybody is logged in.";
+    explain("session", address, `brought ${login}`);
+    if (user) note(`Hello, ${user}!`);
   } else if (event === "said") {
     message(name, text);
   } else {
@@ -146,6 +150,7 @@ form.addEventListener("submit", (event) => {
 });
 
 explain("websocket", address, "is being asked for.");
+explain("session", address, "is being asked for.");
 explain("api", visitsAddress, "is being asked for.");
 explain("page", location, "is being measured.");
 new PerformanceObserver((list) => measure(list.getEntries()[0])).observe({ type: "navigation", buffered: true });

@@ -1,0 +1,557 @@
+"""Requests of one visitor at once: in one event loop, in several, in several processes."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from middleware import Session, SQLiteStore
+from middleware.sessions import Change, Record, keepers, memory, sqlite
+from tests.asgi import BODY, START, http_scope
+
+from .servers import RedisServer, Visitor, close, new_store, redis_server
+
+KEY = "5e" * 32
+WRITERS = 100
+EVERYTHING = {"base": b"0", **{f"n{number}": b"1" for number in range(WRITERS)}}
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+# A hundred writers
+
+SQLITE_WRITER = """
+import sys, anyio
+from middleware import SQLiteStore
+from middleware.sessions import Change
+
+async def main(path, key, first, last):
+    store = SQLiteStore(path)
+    await store.load(key)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    async with anyio.create_task_group() as writers:
+        for number in range(first, last):
+            writers.start_soon(store.save, key, Change({f"n{number}": b"1"}, (), 1_000), 60)
+
+anyio.run(main, sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+"""
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def write_all(store: Any, numbers: range) -> None:
+    async with anyio.create_task_group() as writers:
+        for number in numbers:
+            writers.start_soon(store.save, KEY, Change({f"n{number}": b"1"}, (), 1_000), 60)
+
+
+async def make(store: Any) -> None:
+    await store.save(KEY, Change({"base": b"0"}, (), 1_000, created=1_000), 60)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])
+def test_a_hundred_writers_lose_nothing(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    store = new_store(kind, tmp_path, lambda: request.getfixturevalue("redis"))
+
+    async def main() -> None:
+        visitor = Visitor(store)
+        await visitor.visit(lambda session: session.update(base=0))
+        loaded, all_loaded = count(1), anyio.Event()
+
+        async def write(number: int) -> None:
+            async def page(session: Session) -> None:
+                if next(loaded) == WRITERS:
+                    all_loaded.set()
+                await all_loaded.wait()
+                session[f"n{number}"] = 1
+
+            await Visitor(store, visitor.cookie).visit(page)
+
+        async with anyio.create_task_group() as writers:
+            for number in range(WRITERS):
+                writers.start_soon(write, number)
+        assert await visitor.data() == {"base": 0, **{f"n{number}": 1 for number in range(WRITERS)}}
+        await close(store)
+
+    asyncio.run(main())
+
+
+async def test_redis_is_asked_once_by_each_of_a_hundred_writers(redis: RedisServer, tmp_path: Path) -> None:
+    store = new_store("redis", tmp_path, lambda: redis)
+    await make(store)
+    await anyio.to_thread.run_sync(redis.ask, "CONFIG", "RESETSTAT")
+    await write_all(store, range(WRITERS))
+    stats = await anyio.to_thread.run_sync(redis.ask, "INFO", "commandstats")
+    connecting = ("cmdstat_client|", "cmdstat_hello", "cmdstat_info", "cmdstat_config|")
+    calls = {name: stats[name]["calls"] for name in stats if not name.startswith(connecting)}
+    assert await store.load(KEY) == Record(EVERYTHING, 1_000, 1_000)
+    await close(store)
+    # Redis counts what the script does, too.
+    inside = {"cmdstat_exists": WRITERS, "cmdstat_hset": 2 * WRITERS, "cmdstat_pexpire": WRITERS}
+    assert calls == {"cmdstat_eval": WRITERS, **inside}
+
+
+def test_a_hundred_writers_in_four_processes_lose_nothing_in_sqlite(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.sqlite3"
+    store = SQLiteStore(path)
+    asyncio.run(make(store))
+    share = WRITERS // 4
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", SQLITE_WRITER, path, KEY, str(first), str(first + share)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for first in range(0, WRITERS, share)
+    ]
+    for writer in writers:
+        assert writer.stdout and writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.communicate("go\n", timeout=30)
+    assert [writer.returncode for writer in writers] == [0, 0, 0, 0]
+    assert asyncio.run(store.load(KEY)) == Record(EVERYTHING, 1_000, 1_000)
+    asyncio.run(close(store))
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])
+def test_event_loops_in_two_threads_share_a_store(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    store = new_store(kind, tmp_path, lambda: request.getfixturevalue("redis"))
+    together = threading.Barrier(2, timeout=10)
+    failures: list[BaseException] = []
+
+    async def main(numbers: range) -> None:
+        for number in numbers:
+            await store.save(KEY, Change({f"n{number}": b"1"}, (), 1_000), 60)
+            await store.load(KEY)
+        await write_all(store, numbers)
+        if kind == "redis":
+            await close(store)
+
+    def run(numbers: range) -> None:
+        together.wait()
+        try:
+            asyncio.run(main(numbers))
+        except BaseException as error:
+            failures.append(error)
+
+    async def begin() -> None:
+        await make(store)
+        if kind == "redis":
+            await close(store)
+
+    asyncio.run(begin())
+    threads = [threading.Thread(target=run, args=[numbers]) for numbers in (range(50), range(50, WRITERS))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not failures
+
+    async def end() -> None:
+        assert await store.load(KEY) == Record(EVERYTHING, 1_000, 1_000)
+        await close(store)
+
+    asyncio.run(end())
+
+
+# Forks
+
+FORKING = """
+import asyncio, os, signal, subprocess, sys, threading, time
+from middleware import SQLiteStore
+from middleware.sessions import Change
+
+path, key, moment, other = sys.argv[1:]
+store = SQLiteStore(path)
+
+async def write(name):
+    for number in range(10):
+        assert await store.save(key, Change({f"{name}{number}": b"1"}, (), 1_000), 60)
+
+asyncio.run(store.save(key, Change({}, (), 1_000, created=1_000), 60))
+if moment == "another thread waits":
+    lock = subprocess.Popen([sys.executable, "-c", other, path], stdout=subprocess.PIPE)
+    lock.stdout.readline()
+    threading.Thread(target=lambda: asyncio.run(write("thread"))).start()
+    time.sleep(0.3)
+parent, children = os.getpid(), []
+written, told = os.pipe()
+for name in "abcd":
+    process = os.fork()
+    if process:
+        children.append(process)
+        continue
+    signal.alarm(10)
+    asyncio.run(write(name))
+    os.write(told, b"1")
+    while moment == "the parent ends" and os.getppid() == parent:
+        time.sleep(0.01)
+    asyncio.run(write(name + "again"))
+    os._exit(0)
+asyncio.run(write("parent"))
+if moment == "the parent ends":
+    for process in children:
+        os.read(written, 1)
+    sys.exit()
+for process in children:
+    os.waitpid(process, 0)
+"""
+LOCKING = """
+import sqlite3, sys, time
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print(flush=True)
+time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "writers"), [("all write", 9), ("another thread waits", 10), ("the parent ends", 9)], ids=lambda one: one
+)
+def test_a_sqlite_store_survives_a_fork(moment: str, writers: int, tmp_path: Path) -> None:
+    path = tmp_path / "sessions.sqlite3"
+    command = [sys.executable, "-W", "ignore", "-c", FORKING, path, KEY, moment, LOCKING]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    assert printed.stderr == ""
+    store = SQLiteStore(path)
+    fields = asyncio.run(store.load(KEY)).fields
+    asyncio.run(close(store))
+    assert len(fields) == 10 * writers
+
+
+# Against a model
+
+
+class Flight:
+    """A request under way: begun, and held where the application does what it is told."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._visitor = visitor
+        self._steps: asyncio.Queue[Callable[[Any], Awaitable[None]] | None] = asyncio.Queue()
+        self._done = asyncio.Event()
+
+    async def begin(self) -> None:
+        scope = http_scope(headers=self._visitor.headers())
+        self._task = asyncio.create_task(self._visitor.call(self._application, scope))
+        await self._done.wait()
+
+    async def do(self, step: Callable[[Any], Awaitable[None]]) -> None:
+        """Let the application do something with its ``send``."""
+        self._done.clear()
+        self._steps.put_nowait(step)
+        await self._done.wait()
+
+    async def end(self) -> None:
+        self._steps.put_nowait(None)
+        answer = await self._task
+        assert answer.error is None, answer.error
+
+    async def _application(self, scope: Any, receive: Any, send: Any) -> None:
+        self.session = scope["session"]
+        self._done.set()
+        while step := await self._steps.get():
+            await step(send)
+            self._done.set()
+
+
+@dataclass
+class Kept:
+    """A session as the store has it."""
+
+    data: dict[str, Any]
+    created: int
+    seen: int
+    ended: bool = False
+
+    def is_alive(self, now: float) -> bool:
+        return not self.ended and now < min(self.seen + IDLE, self.created + ABSOLUTE)
+
+
+@dataclass
+class Request:
+    """A session as a request has it; ``key`` is None if it is in no store."""
+
+    client: int
+    flight: Flight
+    session: Session
+    has_cookie: bool
+    key: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
+    seen: int = 0
+    touched: bool = False
+    modified: bool = False
+    shown: bool = False
+    started: bool = False
+    ended: list[str] = field(default_factory=list)
+    cookie: list[str | None] = field(default_factory=list)  # what it is to be, if it changes
+
+    def end(self) -> None:
+        self.touched = self.modified = True
+        if self.key:
+            self.ended.append(self.key)
+            self.cookie.clear()
+        self.key, self.before, self.seen = None, {}, 0
+
+
+IDLE, ABSOLUTE = 1_000, 3_500
+KEYS = st.sampled_from("abc")
+VALUES = st.sampled_from([0, 1, None, "ä", [], [1], {"n": []}])
+SOME = st.integers(0, 3)
+
+
+class Overlapping(RuleBasedStateMachine):
+    """Two clients whose requests overlap: each field is what was written last, what has ended stays ended.
+
+    The clock goes on by a tenth of the idle time at least, so that every request from before is worth a renewal.
+    """
+
+    kind: str
+    folder: Path
+    redis: Callable[[], RedisServer]
+    clock: SimpleNamespace
+    numbers = count()
+
+    def __init__(self) -> None:
+        super().__init__()
+        folder = self.folder / str(next(self.numbers))
+        folder.mkdir()
+        self.runner = asyncio.Runner()
+        self.store = new_store(self.kind, folder, self.redis)
+        self.visitors = [Visitor(self.store, idle_timeout=IDLE, absolute_timeout=ABSOLUTE) for _ in range(2)]
+        self.held: list[str | None] = [None, None]  # the keys of their sessions
+        self.kept: dict[str, Kept] = {}
+        self.open: list[Request] = []
+
+    def teardown(self) -> None:
+        for request in self.open:
+            self.runner.run(request.flight.end())
+        self.runner.run(close(self.store))
+        self.runner.close()
+
+    @initialize(requests=st.integers(0, 3))
+    def begin_with_a_session(self, requests: int) -> None:
+        self.begin(0)
+        self.write(0, "a", 0)
+        self.write(0, "b", [1])
+        self.start(0)
+        self.finish(0)
+        for _ in range(requests):
+            self.begin(0)
+
+    @precondition(lambda self: len(self.open) < 4)
+    @rule(client=st.integers(0, 1))
+    def begin(self, client: int) -> None:
+        visitor = self.visitors[client]
+        flight = Flight(visitor)
+        self.runner.run(flight.begin())
+        request = Request(client, flight, flight.session, visitor.cookie is not None)
+        key = self.held[client]
+        kept = self.alive(key)
+        if kept:
+            request.key, request.seen = key, kept.seen
+            request.data, request.before = copy.deepcopy(kept.data), copy.deepcopy(kept.data)
+        assert request.session.visit.key == request.key
+        self.open.append(request)
+
+    @precondition(lambda self: self.open)
+    @rule(which=SOME, key=KEYS, value=VALUES)
+    def write(self, which: int, key: str, value: Any) -> None:
+        request = self.some(which)
+        request.session[key] = copy.deepcopy(value)
+        request.data[key] = copy.deepcopy(value)
+        request.touched = request.modified = True
+
+    @precondition(lambda self: self.open)
+    @rule(which=SOME, key=KEYS)
+    def read(self, which: int, key: str) -> None:
+        self.look(self.some(which), key)
+
+    @precondition(lambda self: self.open)
+    @rule(which=SOME, key=KEYS)
+    def write_inside(self, which: int, key: str) -> None:
+        request = self.some(which)
+        for value in (self.look(request, key), request.data.get(key)):
+            if isinstance(value, dict):
+                value["n"] = [*value["n"], 1]
+            elif isinstance(value, list):
+                value.append({"m": 2})
+
+    @precondition(lambda self: self.open)
+    @rule(which=SOME, key=KEYS)
+    def delete(self, which: int, key: str) -> None:
+        request = self.some(which)
+        request.session.pop(key, None)
+        request.touched = True
+        if key in request.data:
+            del request.data[key]
+            request.modified = True
+
+    @precondition(lambda self: self.open)
+    @rule(which=SOME)
+    def clear(self, which: int) -> None:
+        request = self.some(which)
+        request.session.clear()
+        request.data.clear()
+        request.touched = request.modified = True
+
+    @precondition(lambda self: self.open)
+    @rule(which=SOME)
+    def logout(self, which: int) -> None:
+        request = self.some(which)
+        request.session.invalidate()
+        request.data.clear()
+        request.end()
+
+    @precondition(lambda self: self.open)
+    @rule(which=SOME)
+    def regenerate(self, which: int) -> None:
+        request = self.some(which)
+        request.session.regenerate()
+        request.end()
+
+    @precondition(lambda self: self.open)
+    @rule(which=SOME)
+    def save(self, which: int) -> None:
+        request = self.some(which)
+        self.look(request, "a")
+        self.runner.run(request.session.save())
+        self.keep(request)
+        self.check()
+
+    @precondition(lambda self: any(not request.started for request in self.open))
+    @rule(which=SOME)
+    def start(self, which: int) -> None:
+        waiting = [request for request in self.open if not request.started]
+        request = waiting[which % len(waiting)]
+        self.runner.run(request.flight.do(lambda send: send(START)))
+        if request.touched:
+            self.keep(request)
+            for cookie in request.cookie:
+                self.held[request.client] = cookie
+        request.started, request.touched = True, False
+        self.check()
+
+    @precondition(lambda self: self.open)
+    @rule(which=SOME)
+    def finish(self, which: int) -> None:
+        request = self.some(which)
+        if request.modified:
+            self.look(request, "a")
+        if request.started:
+            self.runner.run(request.flight.do(lambda send: send(BODY)))
+        self.runner.run(request.flight.end())
+        self.open.remove(request)
+        if request.started and (request.touched or request.shown):
+            self.keep(request)
+        self.check()
+
+    @precondition(lambda self: self.kind != "redis")
+    @rule(seconds=st.sampled_from([100, 400, 1_000]))
+    def wait(self, seconds: int) -> None:
+        self.clock.now += seconds
+
+    def some(self, which: int) -> Request:
+        return self.open[which % len(self.open)]
+
+    def alive(self, key: str | None) -> Kept | None:
+        kept = self.kept.get(key or "")
+        return kept if kept and kept.is_alive(self.clock.now) else None
+
+    def look(self, request: Request, key: str) -> Any:
+        value = request.session.get(key)
+        assert value == request.data.get(key)
+        request.touched = True
+        request.shown |= isinstance(value, list | dict)
+        return value
+
+    def keep(self, request: Request) -> None:
+        """What a request does to the store."""
+        now = int(self.clock.now)
+        changed = {key: value for key, value in request.data.items() if request.before.get(key, ...) != value}
+        gone = request.before.keys() - request.data.keys()
+        due = now - request.seen >= IDLE / 10
+        if request.key and request.modified and not request.data:
+            request.end()
+        elif request.key:
+            kept = self.alive(request.key)
+            if kept and (changed or gone or due):
+                kept.data = {key: value for key, value in kept.data.items() if key not in gone}
+                kept.data |= copy.deepcopy(changed)
+                kept.seen = request.seen = now
+                request.before = copy.deepcopy(request.data)
+                if due:
+                    request.cookie = [request.key]
+        elif request.data and not request.started:
+            made = request.session.visit.key
+            assert made or not all(map(self.alive, request.ended))
+            if made:
+                assert made not in self.kept
+                self.kept[made] = Kept(copy.deepcopy(request.data), now, now)
+                request.key, request.seen, request.before = made, now, copy.deepcopy(request.data)
+                request.cookie = [made]
+        if not request.key and not request.data and request.modified and request.has_cookie:
+            request.cookie = [None]
+        while request.ended:
+            self.kept[request.ended.pop()].ended = True
+
+    def check(self) -> None:
+        """Compare the store with the model, and the cookies of the clients."""
+        for key, kept in self.kept.items():
+            record = self.runner.run(self.store.load(key))
+            if self.alive(key):
+                assert record is not None
+                assert keepers._decoded_fields(record, None) == kept.data
+                assert (record.created, record.seen) == (kept.created, kept.seen)
+            else:
+                assert record is None
+        for visitor, key in zip(self.visitors, self.held, strict=True):
+            held = visitor.cookie and keepers._hashed(visitor.cookie)
+            assert (held if self.alive(held) else None) == (key if self.alive(key) else None)
+
+
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 200), ("sqlite", 100), ("redis", 100)])
+def test_no_order_of_events_loses_a_write_or_revives_a_session(
+    kind: str, examples: int, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=1_000_000_000.0)
+    for module in (keepers, memory, sqlite):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: clock.now))
+    server = request.getfixturevalue("redis") if kind == "redis" else None
+
+    class Machine(Overlapping):
+        folder = tmp_path
+
+    Machine.kind, Machine.clock, Machine.redis = kind, clock, lambda self: server
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
