@@ -66,9 +66,9 @@ class Cookie(NamedTuple):
 
 @lru_cache(16)
 def _pattern(name: str) -> re.Pattern[bytes]:
-    # What comes first is literal, so that it is found fast; what must not stand before it is looked at then.
+    # What comes first is literal, so that it is found fast; what stands before it is looked at then.
     escaped = re.escape(name.encode())
-    return re.compile(rb"%s(?<![^; \t]%s)[ \t]*=([^;]*)" % (escaped, escaped))
+    return re.compile(rb"%s(?:(?<=^%s)|(?<=;%s)|(?<=; %s))[ \t]*=([^;]*)" % ((escaped,) * 4))
 
 
 def with_cookie(headers: Headers, line: bytes) -> list[Header]:

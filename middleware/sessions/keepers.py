@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _decode = json.JSONDecoder().decode
 _logger = logging.getLogger("middleware.sessions")
+_DEAD = "a session had ended before a request that was under way changed it: that is lost"
 _TOO_LATE = "a session was changed after the response had begun: its cookie cannot be sent any more"
 _ID = re.compile(rb"[A-Za-z0-9_-]{43}")  # 32 random bytes
 
@@ -193,14 +194,14 @@ class StoreKeeper(_Keeper):
         if session.modified or session.shown:
             fields = encode_fields(_plain(session))
         session.touched = False
-        if visit.key and not fields:
+        if visit.key and not fields and session.modified:
             visit.end()
         if visit.key:
             await self._change(visit, visit.key, before, fields, now)
-        elif fields:
+        elif fields and await self._may_go_on(visit, now):
             await self._make(visit, fields, now)
-        elif session.modified and visit.sent:
-            visit.cookie = b""
+        elif session.modified:
+            visit.cookie = b"" if visit.sent else None
         while visit.ended:
             key = visit.ended.pop()
             try:
@@ -208,6 +209,13 @@ class StoreKeeper(_Keeper):
             except BaseException:
                 visit.ended.append(key)
                 raise
+
+    async def _may_go_on(self, visit: Visit, now: int) -> bool:
+        """Whether data can go on in another session: not that of one that had ended meanwhile."""
+        if not visit.carries or await self._store.touch(visit.ended[-1], now, self._lifetimes.idle):
+            return True
+        _logger.warning(_DEAD)
+        return False
 
     async def _make(self, visit: Visit, fields: Mapping[str, bytes], now: int) -> None:
         if visit.started:
@@ -227,14 +235,16 @@ class StoreKeeper(_Keeper):
         changed = {name: value for name, value in fields.items() if before.get(name) != value}
         gone = before.keys() - fields.keys()
         due = self._lifetimes.are_worth_renewing(visit.seen, now)
-        ttl = self._lifetimes.expires(visit.created, now) - now
+        # The store forgets the session no later than the browser does, who is told when it is renewed.
+        seen = now if due else visit.seen
+        ttl = self._lifetimes.expires(visit.created, seen) - now
         if changed or gone:
-            if not await self._store.save(key, Change(changed, gone, now), ttl):
-                _logger.warning("a session had ended before a request that was under way changed it: that is lost")
+            if not await self._store.save(key, Change(changed, gone, seen), ttl):
+                _logger.warning(_DEAD)
                 return
         elif not due or not await self._touch(key, now, ttl):
             return
-        self._begin(visit, visit.created, now)
+        self._begin(visit, visit.created, seen)
         visit.before = fields
         if due:
             visit.cookie = visit.value

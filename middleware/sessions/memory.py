@@ -44,11 +44,9 @@ class MemoryStore:
 
     async def save(self, key: str, change: Change, ttl: int) -> bool:
         with self._lock:
-            record = self._alive(key)
+            record = self._alive(key) if change.created is None else Record({}, change.created, change.seen)
             if record is None:
-                if change.created is None:
-                    return False
-                record = Record({}, change.created, change.seen)
+                return False
             fields = {name: value for name, value in record.fields.items() if name not in change.delete}
             self._keep(key, Record({**fields, **change.set}, record.created, change.seen), ttl)
             return True

@@ -134,7 +134,7 @@ class SessionMiddleware:
     async def _begin(self, session: Session, scope: Scope, send: Send, message: Message) -> None:
         """Begin the response, with what the session adds to its headers."""
         visit, headers = session.visit, message.get("headers") or ()
-        put = scope.get(self._scope_key)
+        put = scope.get(self._scope_key, session)
         if put is not session:  # the application has put another in its place, or nothing (Litestar: Empty)
             session.clear()
             session.update(put if isinstance(put, dict) else ())

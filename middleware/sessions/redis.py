@@ -71,7 +71,11 @@ class RedisStore:
         found: dict[bytes, bytes] = await self._ask(lambda redis: redis.hgetall(self._prefix + key))
         if _CREATED not in found:
             return None
-        fields = {name[len(_DATA) :].decode(): value for name, value in found.items() if name.startswith(_DATA)}
+        fields = {
+            name[len(_DATA) :].decode("utf-8", "surrogatepass"): value
+            for name, value in found.items()
+            if name.startswith(_DATA)
+        }
         return Record(fields, int(found[_CREATED]), int(found[_SEEN]))
 
     async def save(self, key: str, change: Change, ttl: int) -> bool:
@@ -79,8 +83,8 @@ class RedisStore:
         if change.created is not None:
             pairs += [_CREATED, change.created]
         for name, value in change.set.items():
-            pairs += [_DATA + name.encode(), value]
-        gone = [_DATA + name.encode() for name in change.delete]
+            pairs += [_DATA + name.encode("utf-8", "surrogatepass"), value]
+        gone = [_DATA + name.encode("utf-8", "surrogatepass") for name in change.delete]
         arguments = [int(change.created is not None), ttl * 1000, len(gone), *gone, *pairs]
         return bool(await self._ask(lambda redis: redis.eval(_CHANGE, 1, self._prefix + key, *arguments)))
 

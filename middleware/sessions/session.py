@@ -67,6 +67,7 @@ class Visit:
         expires: When it ends if nobody touches it again.
         before: Its data as it came, in the form in which it is kept.
         sent: Whether the request has a cookie of the name, whatever is in it.
+        carries: Whether its data goes on in another session.
         ended: The keys of what the application has ended.
         started: Whether the response has begun, so that no cookie can be sent any more.
         given_up: Whether it could not be kept, so that nothing of it is any more.
@@ -76,7 +77,7 @@ class Visit:
     """
 
     __slots__ = (
-        *("before", "cookie", "created", "ended", "expires", "given_up"),
+        *("before", "carries", "cookie", "created", "ended", "expires", "given_up"),
         *("key", "lock", "save", "seen", "sent", "started", "value"),
     )
 
@@ -85,7 +86,7 @@ class Visit:
         self.value = b""
         self.created = self.seen = self.expires = 0
         self.before: Any = None
-        self.sent = self.started = self.given_up = False
+        self.carries = self.sent = self.started = self.given_up = False
         self.ended: list[str] = []
         self.cookie: bytes | None = None
         self.save: Callable[[Session], Awaitable[None]] | None = None
@@ -198,6 +199,7 @@ class Session(dict[str, Any]):
     def regenerate(self) -> None:
         """Go on with the same data in another session, and end this one: to be done at each login."""
         self.mark_modified()
+        self.visit.carries = self.visit.key is not None
         self.visit.end()
 
     def invalidate(self) -> None:

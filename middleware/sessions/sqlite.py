@@ -29,14 +29,15 @@ CREATE TABLE IF NOT EXISTS session (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS session_expires ON session (expires);
 CREATE TABLE IF NOT EXISTS field (
-    key TEXT NOT NULL REFERENCES session ON DELETE CASCADE, name TEXT NOT NULL, value BLOB NOT NULL,
+    key TEXT NOT NULL REFERENCES session ON DELETE CASCADE, name BLOB NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (key, name)
 ) WITHOUT ROWID;
 """
 _WAIT = 5.0  # seconds for another process to finish its change
+_THREADS = 4  # of an event loop, each with a connection
 _SWEPT = 10  # expired sessions that each new one takes along
 
-_limiters: RunVar[anyio.CapacityLimiter] = RunVar("middleware.sessions.sqlite")
+_limiters: RunVar[dict[str, anyio.CapacityLimiter]] = RunVar("middleware.sessions.sqlite")
 
 
 class SQLiteStore:
@@ -51,15 +52,14 @@ class SQLiteStore:
         ConfigurationError: If ``path`` is not the path of a file.
     """
 
-    __slots__ = ("_connections", "_lock", "_path")
+    __slots__ = ("_local", "_path")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not isinstance(path, str | os.PathLike) or not str(path) or str(path) == ":memory:" or Path(path).is_dir():
             remedy = "write SQLiteStore('sessions.sqlite3')"
             refuse("SQLiteStore", [Problem("path", str(path), "is not the path of a file", remedy)])
         self._path = os.path.abspath(path)
-        self._connections: dict[int, sqlite3.Connection] = {}  # by process: none survives a fork
-        self._lock = threading.Lock()
+        self._local = threading.local()
 
     async def load(self, key: str) -> Record | None:
         def load(db: sqlite3.Connection) -> Record | None:
@@ -67,7 +67,8 @@ class SQLiteStore:
             times = row.fetchone()
             if times is None:
                 return None
-            return Record(dict(db.execute("SELECT name, value FROM field WHERE key = ?", (key,))), *times)
+            fields = db.execute("SELECT name, value FROM field WHERE key = ?", (key,))
+            return Record({name.decode("utf-8", "surrogatepass"): value for name, value in fields}, *times)
 
         return await self._run("BEGIN", load)
 
@@ -85,10 +86,12 @@ class SQLiteStore:
                 )
             elif not self._touch(db, key, change.seen, now, ttl):
                 return False
-            db.executemany("DELETE FROM field WHERE key = ? AND name = ?", [(key, name) for name in change.delete])
+            db.executemany(
+                "DELETE FROM field WHERE key = ? AND name = ?", [(key, _name(name)) for name in change.delete]
+            )
             db.executemany(
                 "INSERT OR REPLACE INTO field VALUES (?, ?, ?)",
-                [(key, name, value) for name, value in change.set.items()],
+                [(key, _name(name), value) for name, value in change.set.items()],
             )
             return True
 
@@ -110,36 +113,44 @@ class SQLiteStore:
         """Do ``work`` in one transaction, in a thread."""
 
         def run() -> T:
-            with self._lock:
+            try:
+                db = self._connection()
+                db.execute(begin)
                 try:
-                    db = self._connection()
-                    db.execute(begin)
-                    try:
-                        result = work(db)
-                    except BaseException:
-                        db.rollback()
-                        raise
-                    db.commit()
-                    return result
-                except sqlite3.Error as error:
-                    raise SessionStoreError(f"SQLite: {error}") from error
+                    result = work(db)
+                except BaseException:
+                    db.rollback()
+                    raise
+                db.commit()
+                return result
+            except sqlite3.Error as error:
+                raise SessionStoreError(f"SQLite: {error}") from error
 
-        return await anyio.to_thread.run_sync(run, limiter=_limiter())
+        return await anyio.to_thread.run_sync(run, limiter=_limiter(begin))
 
     def _connection(self) -> sqlite3.Connection:
-        process = os.getpid()
-        if process not in self._connections:
-            db = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
-            db.executescript(_SCHEMA)
-            self._connections[process] = db
-        return self._connections[process]
+        """That of this thread: none survives a fork."""
+        process, db = getattr(self._local, "connection", (None, None))
+        if process != os.getpid() or db is None:
+            db = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None)
+            try:
+                db.executescript(_SCHEMA)
+            except BaseException:
+                db.close()
+                raise
+            self._local.connection = os.getpid(), db
+        return db
 
 
-def _limiter() -> anyio.CapacityLimiter:
-    """There is one connection, so more than one thread would only wait."""
+def _name(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
+
+
+def _limiter(kind: str) -> anyio.CapacityLimiter:
+    """What bounds the threads of an event loop; those that read do not wait for those that write."""
     try:
-        return _limiters.get()
+        limiters = _limiters.get()
     except LookupError:
-        limiter = anyio.CapacityLimiter(1)
-        _limiters.set(limiter)
-        return limiter
+        limiters = {}
+        _limiters.set(limiters)
+    return limiters.setdefault(kind, anyio.CapacityLimiter(_THREADS))

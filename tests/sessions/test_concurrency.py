@@ -307,7 +307,7 @@ class Request:
     seen: int = 0
     touched: bool = False
     modified: bool = False
-    shown: bool = False
+    shown: list[Any] = field(default_factory=list)  # what it was handed out and can change in place, and the model's
     started: bool = False
     ended: list[str] = field(default_factory=list)
     cookie: list[str | None] = field(default_factory=list)  # what it is to be, if it changes
@@ -320,7 +320,7 @@ class Request:
         self.key, self.before, self.seen = None, {}, 0
 
 
-IDLE, ABSOLUTE = 1_000, 3_500
+IDLE, ABSOLUTE = 1_000, 1_500
 KEYS = st.sampled_from("abc")
 VALUES = st.sampled_from([0, 1, None, "ä", [], [1], {"n": []}])
 SOME = st.integers(0, 3)
@@ -394,14 +394,10 @@ class Overlapping(RuleBasedStateMachine):
         self.look(self.some(which), key)
 
     @precondition(lambda self: self.open)
-    @rule(which=SOME, key=KEYS)
-    def write_inside(self, which: int, key: str) -> None:
-        request = self.some(which)
-        for value in (self.look(request, key), request.data.get(key)):
-            if isinstance(value, dict):
-                value["n"] = [*value["n"], 1]
-            elif isinstance(value, list):
-                value.append({"m": 2})
+    @rule(which=SOME)
+    def write_inside(self, which: int) -> None:
+        for value in self.some(which).shown[-2:]:
+            value.append({"n": 1}) if isinstance(value, list) else value.update(n=[*value.get("n", []), 1])
 
     @precondition(lambda self: self.open)
     @rule(which=SOME, key=KEYS)
@@ -472,6 +468,23 @@ class Overlapping(RuleBasedStateMachine):
             self.keep(request)
         self.check()
 
+    @precondition(lambda self: len(self.open) < 4)
+    @rule(client=st.integers(0, 1), does=st.sampled_from(["write", "read", "logout", "regenerate"]), key=KEYS)
+    def visit(self, client: int, does: str, key: str) -> None:
+        """A whole request, while the others are under way."""
+        self.begin(client)
+        last = len(self.open) - 1
+        if does == "write":
+            self.write(last, key, [2])
+        elif does == "read":
+            self.read(last, key)
+        elif does == "logout":
+            self.logout(last)
+        else:
+            self.regenerate(last)
+        self.start(len([request for request in self.open if not request.started]) - 1)
+        self.finish(last)
+
     @precondition(lambda self: self.kind != "redis")
     @rule(seconds=st.sampled_from([100, 400, 1_000]))
     def wait(self, seconds: int) -> None:
@@ -484,12 +497,12 @@ class Overlapping(RuleBasedStateMachine):
         kept = self.kept.get(key or "")
         return kept if kept and kept.is_alive(self.clock.now) else None
 
-    def look(self, request: Request, key: str) -> Any:
-        value = request.session.get(key)
-        assert value == request.data.get(key)
+    def look(self, request: Request, key: str) -> None:
+        value, expected = request.session.get(key), request.data.get(key)
+        assert value == expected
         request.touched = True
-        request.shown |= isinstance(value, list | dict)
-        return value
+        if isinstance(value, list | dict):
+            request.shown += [value, expected]
 
     def keep(self, request: Request) -> None:
         """What a request does to the store."""
