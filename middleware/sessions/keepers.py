@@ -185,7 +185,12 @@ class StoreKeeper(_Keeper):
     async def keep(self, session: Session) -> None:
         """Store what changed, and say what the cookie is to be, if it changes."""
         async with session.visit.lock:
-            await self._keep(session)
+            session.touched = False
+            try:
+                await self._keep(session)
+            except BaseException:
+                session.touched = True
+                raise
 
     async def _keep(self, session: Session) -> None:
         visit, now = session.visit, int(time.time())
@@ -193,7 +198,6 @@ class StoreKeeper(_Keeper):
         fields = before
         if session.modified or session.shown:
             fields = encode_fields(_plain(session))
-        session.touched = False
         if visit.key and not fields and session.modified:
             visit.end()
         if visit.key:

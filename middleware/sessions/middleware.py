@@ -135,10 +135,10 @@ class SessionMiddleware:
         """Begin the response, with what the session adds to its headers."""
         visit, headers = session.visit, message.get("headers") or ()
         put = scope.get(self._scope_key, session)
-        if put is not session:  # the application has put another in its place, or nothing (Litestar: Empty)
-            session.clear()
-            session.update(put if isinstance(put, dict) else ())
         try:
+            if put is not session:  # the application has put another in its place, or nothing (Litestar: Empty)
+                session.clear()
+                session.update(put if isinstance(put, dict) else ())
             await self._keeper.keep(session)
             line = self._keeper.line(visit, scope.get("scheme"))
         except Exception:

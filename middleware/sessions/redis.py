@@ -56,9 +56,8 @@ class RedisStore:
             self._library: Any = import_module("redis.asyncio")
             self._library.ConnectionPool.from_url(url)
         except ImportError:
-            problem = Problem(
-                "url", url, "needs redis, which is not installed", "run: pip install 'asgi-middleware[redis]'"
-            )
+            remedy = "run: pip install 'asgi-middleware[redis]'"
+            problem = Problem("url", "…", "needs redis, which is not installed", remedy)
         except (ValueError, TypeError, AttributeError):
             problem = Problem("url", "…", "is not the address of a Redis", "write 'redis://localhost:6379/0'")
         wrong = None if isinstance(prefix, str) else Problem("prefix", prefix, "is not a string", "write 'session:'")
@@ -71,12 +70,12 @@ class RedisStore:
         found: dict[bytes, bytes] = await self._ask(lambda redis: redis.hgetall(self._prefix + key))
         if _CREATED not in found:
             return None
-        fields = {
-            name[len(_DATA) :].decode("utf-8", "surrogatepass"): value
-            for name, value in found.items()
-            if name.startswith(_DATA)
-        }
-        return Record(fields, int(found[_CREATED]), int(found[_SEEN]))
+        data = [(name[len(_DATA) :], value) for name, value in found.items() if name.startswith(_DATA)]
+        try:
+            fields = {name.decode("utf-8", "surrogatepass"): value for name, value in data}
+            return Record(fields, int(found[_CREATED]), int(found[_SEEN]))
+        except (KeyError, ValueError):
+            raise SessionStoreError("Redis: what it has is not a session of ours") from None
 
     async def save(self, key: str, change: Change, ttl: int) -> bool:
         pairs: list[Any] = [_SEEN, change.seen]
@@ -115,6 +114,9 @@ class RedisStore:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise SessionStoreError("RedisStore needs asyncio: on trio, use another store") from None
+        for other in [*self._clients]:
+            if other.is_closed():  # its client refers to it, which would keep both
+                del self._clients[other]
         if loop not in self._clients:
             pool = self._library.BlockingConnectionPool.from_url(
                 self._url,
@@ -124,6 +126,7 @@ class RedisStore:
                 **self._silent(),
                 retry=import_module("redis.asyncio.retry").Retry(import_module("redis.backoff").NoBackoff(), 0),
             )
+            pool.connection_kwargs["decode_responses"] = False  # whatever the address says
             self._clients[loop] = self._library.Redis(connection_pool=pool)
         return self._clients[loop]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -52,14 +51,14 @@ class SQLiteStore:
         ConfigurationError: If ``path`` is not the path of a file.
     """
 
-    __slots__ = ("_local", "_path")
+    __slots__ = ("_idle", "_path")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not isinstance(path, str | os.PathLike) or not str(path) or str(path) == ":memory:" or Path(path).is_dir():
             remedy = "write SQLiteStore('sessions.sqlite3')"
             refuse("SQLiteStore", [Problem("path", str(path), "is not the path of a file", remedy)])
         self._path = os.path.abspath(path)
-        self._local = threading.local()
+        self._idle: dict[int, list[sqlite3.Connection]] = {}  # by process: none survives a fork
 
     async def load(self, key: str) -> Record | None:
         def load(db: sqlite3.Connection) -> Record | None:
@@ -113,32 +112,37 @@ class SQLiteStore:
         """Do ``work`` in one transaction, in a thread."""
 
         def run() -> T:
+            idle = self._idle.setdefault(os.getpid(), [])
             try:
-                db = self._connection()
-                db.execute(begin)
+                db = self._taken(idle) or self._connect()
                 try:
+                    db.execute(begin)
                     result = work(db)
+                    db.commit()
                 except BaseException:
                     db.rollback()
                     raise
-                db.commit()
+                finally:
+                    idle.append(db)
                 return result
             except sqlite3.Error as error:
                 raise SessionStoreError(f"SQLite: {error}") from error
 
         return await anyio.to_thread.run_sync(run, limiter=_limiter(begin))
 
-    def _connection(self) -> sqlite3.Connection:
-        """That of this thread: none survives a fork."""
-        process, db = getattr(self._local, "connection", (None, None))
-        if process != os.getpid() or db is None:
-            db = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None)
-            try:
-                db.executescript(_SCHEMA)
-            except BaseException:
-                db.close()
-                raise
-            self._local.connection = os.getpid(), db
+    def _taken(self, idle: list[sqlite3.Connection]) -> sqlite3.Connection | None:
+        try:
+            return idle.pop()
+        except IndexError:
+            return None
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+        try:
+            db.executescript(_SCHEMA)
+        except BaseException:
+            db.close()
+            raise
         return db
 
 

@@ -100,8 +100,9 @@ def new_store(name: str, folder: Path, server: Callable[[], RedisServer]) -> Mem
 async def close(store: MemoryStore | SQLiteStore | RedisStore) -> None:
     """Close the connections of a store, those of this event loop, as the end of the process would."""
     if isinstance(store, SQLiteStore):
-        while store._connections:
-            store._connections.popitem()[1].close()
+        for connections in store._idle.values():
+            while connections:
+                connections.pop().close()
     elif isinstance(store, RedisStore):
         client = store._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
