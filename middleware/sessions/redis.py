@@ -48,7 +48,7 @@ class RedisStore:
         ConfigurationError: If redis is not installed, or ``url`` is not one.
     """
 
-    __slots__ = ("_clients", "_library", "_prefix", "_url")
+    __slots__ = ("_clients", "_library", "_prefix", "_turns", "_url")
 
     def __init__(self, url: str, *, prefix: str = "session:") -> None:
         problem = None
@@ -64,6 +64,8 @@ class RedisStore:
         refuse("RedisStore", [problem, wrong])
         self._url = url
         self._prefix = prefix
+        # A pool that waits for connections itself does not always end in time.
+        self._turns: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
 
     async def load(self, key: str) -> Record | None:
@@ -96,7 +98,7 @@ class RedisStore:
     async def _ask(self, command: Callable[[Any], Awaitable[Any]]) -> Any:
         client = self._client()
         try:
-            async with asyncio.timeout(_BUDGET):
+            async with asyncio.timeout(_BUDGET), self._turns[client]:
                 try:
                     return await command(client)
                 except self._library.ConnectionError:
@@ -118,16 +120,17 @@ class RedisStore:
             if other.is_closed():  # its client refers to it, which would keep both
                 del self._clients[other]
         if loop not in self._clients:
-            pool = self._library.BlockingConnectionPool.from_url(
+            pool = self._library.ConnectionPool.from_url(
                 self._url,
-                max_connections=_MAX_CONNECTIONS,
-                timeout=None,
                 socket_connect_timeout=_BUDGET,
-                **self._silent(),
                 retry=import_module("redis.asyncio.retry").Retry(import_module("redis.backoff").NoBackoff(), 0),
+                **self._silent(),
             )
-            pool.connection_kwargs["decode_responses"] = False  # whatever the address says
-            self._clients[loop] = self._library.Redis(connection_pool=pool)
+            # Whatever the address says.
+            pool.connection_kwargs["decode_responses"] = False
+            pool.max_connections = _MAX_CONNECTIONS
+            client = self._clients[loop] = self._library.Redis(connection_pool=pool)
+            self._turns[client] = asyncio.Semaphore(_MAX_CONNECTIONS)
         return self._clients[loop]
 
     def _silent(self) -> dict[str, None]:
