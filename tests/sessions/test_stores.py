@@ -411,6 +411,38 @@ async def test_a_logout_is_not_undone_by_a_request_under_way(
     assert (await flying.data()).get("user") is None
 
 
+async def test_two_logins_at_once_leave_the_visitor_with_the_session_of_one(store: Any) -> None:
+    visitor = Visitor(store)
+    await visitor.visit(write(cart=[1]))
+
+    def login(session: Session) -> None:
+        session.regenerate()
+        session["user"] = "ada"
+
+    async def page(session: Session) -> None:
+        login(session)
+        await visitor.visit(login)
+
+    await visitor.visit(page)
+    assert await visitor.data() == {"cart": [1], "user": "ada"}
+
+
+async def test_a_session_that_cannot_go_on_can_be_touched(store: Any) -> None:
+    visitor, flying = Visitor(store), Visitor(store)
+    await visitor.visit(write(a=1))
+    flying.cookie = visitor.cookie
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await visitor.visit(Session.invalidate)
+        scope["session"].regenerate()
+        await send(START)
+        scope["session"]["late"] = 1
+        await send(BODY)
+
+    assert await flying.call(application, http_scope(headers=flying.headers())) == Answer(200, [], None)
+    assert await flying.data() == {}
+
+
 async def test_a_write_after_logout_is_refused_and_logged(counting: Counting, caplog: pytest.LogCaptureFixture) -> None:
     visitor, flying = Visitor(counting.store), Visitor(counting)
     await visitor.visit(write(user="ada"))
