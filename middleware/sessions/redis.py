@@ -10,13 +10,14 @@ import asyncio
 import inspect
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from .._errors import Problem, refuse
 from .store import Change, Record, SessionStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    _Opened = tuple[Any, asyncio.Semaphore, AsyncGenerator[None, None]]
 
 _BUDGET = 0.25  # seconds for a command, with the connection to it
 _MAX_CONNECTIONS = 50  # of an event loop
@@ -48,7 +49,7 @@ class RedisStore:
         ConfigurationError: If redis is not installed, or ``url`` is not one.
     """
 
-    __slots__ = ("_clients", "_library", "_prefix", "_turns", "_url")
+    __slots__ = ("_library", "_loops", "_prefix", "_url")
 
     def __init__(self, url: str, *, prefix: str = "session:") -> None:
         problem = None
@@ -64,9 +65,7 @@ class RedisStore:
         refuse("RedisStore", [problem, wrong])
         self._url = url
         self._prefix = prefix
-        # A pool that waits for connections itself does not always end in time.
-        self._turns: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+        self._loops: dict[asyncio.AbstractEventLoop, _Opened] = {}
 
     async def load(self, key: str) -> Record | None:
         found: dict[bytes, bytes] = await self._ask(lambda redis: redis.hgetall(self._prefix + key))
@@ -96,42 +95,55 @@ class RedisStore:
         return await self.save(key, Change({}, (), seen), ttl)
 
     async def _ask(self, command: Callable[[Any], Awaitable[Any]]) -> Any:
-        client = self._client()
         try:
-            async with asyncio.timeout(_BUDGET), self._turns[client]:
-                try:
-                    return await command(client)
-                except self._library.ConnectionError:
-                    # The others that are idle lead to the same end: let no later command fail because of it.
-                    await client.connection_pool.disconnect(inuse_connections=False)
-                    raise
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise SessionStoreError("RedisStore needs asyncio: on trio, use another store") from None
+        try:
+            async with asyncio.timeout(_BUDGET):
+                client, turns, _ = await self._opened(loop)
+                async with turns:
+                    try:
+                        return await command(client)
+                    except self._library.ConnectionError:
+                        # The others that are idle lead to the same end: let no later command fail because of it.
+                        await client.connection_pool.disconnect(inuse_connections=False)
+                        raise
         except TimeoutError as error:
             raise SessionStoreError(f"Redis did not answer within {_BUDGET} seconds") from error
         except (self._library.RedisError, OSError) as error:
             raise SessionStoreError(f"Redis: {error}") from error
 
-    def _client(self) -> Any:
-        """The client of this event loop: its connections are of no use to another."""
+    async def _opened(self, loop: asyncio.AbstractEventLoop) -> _Opened:
+        """The client of an event loop, whose connections are of no use to another."""
+        if loop not in self._loops:
+            client = self._client()
+            closing = self._close(loop, client)
+            # A pool that waits for connections itself does not always end in time.
+            self._loops[loop] = (client, asyncio.Semaphore(_MAX_CONNECTIONS), closing)
+            await anext(closing)
+        return self._loops[loop]
+
+    async def _close(self, loop: asyncio.AbstractEventLoop, client: Any) -> AsyncGenerator[None, None]:
+        """Let go of the connections when the event loop ends, which then closes what it has of generators."""
         try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise SessionStoreError("RedisStore needs asyncio: on trio, use another store") from None
-        for other in [*self._clients]:
-            if other.is_closed():  # its client refers to it, which would keep both
-                del self._clients[other]
-        if loop not in self._clients:
-            pool = self._library.ConnectionPool.from_url(
-                self._url,
-                socket_connect_timeout=_BUDGET,
-                retry=import_module("redis.asyncio.retry").Retry(import_module("redis.backoff").NoBackoff(), 0),
-                **self._silent(),
-            )
-            # Whatever the address says.
-            pool.connection_kwargs["decode_responses"] = False
-            pool.max_connections = _MAX_CONNECTIONS
-            client = self._clients[loop] = self._library.Redis(connection_pool=pool)
-            self._turns[client] = asyncio.Semaphore(_MAX_CONNECTIONS)
-        return self._clients[loop]
+            yield
+        finally:
+            del self._loops[loop]
+            await client.connection_pool.disconnect()
+
+    def _client(self) -> Any:
+        pool = self._library.ConnectionPool.from_url(
+            self._url,
+            socket_connect_timeout=_BUDGET,
+            retry=import_module("redis.asyncio.retry").Retry(import_module("redis.backoff").NoBackoff(), 0),
+            **self._silent(),
+        )
+        pool.max_connections = _MAX_CONNECTIONS
+        # Whatever the address says. A time limit for the socket would be kept by `asyncio.wait_for`, which loses
+        # cancellations before Python 3.12, and so the one that ends a command in time.
+        pool.connection_kwargs |= {"decode_responses": False, "socket_timeout": None}
+        return self._library.Redis(connection_pool=pool)
 
     def _silent(self) -> dict[str, None]:
         """What keeps redis from telling its version with each connection: to find that, it reads files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,6 +37,7 @@ _WAIT = 5.0  # seconds for another process to finish its change
 _THREADS = 4  # of an event loop, each with a connection
 _SWEPT = 10  # expired sessions that each new one takes along
 
+_stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
 _limiters: RunVar[dict[str, anyio.CapacityLimiter]] = RunVar("middleware.sessions.sqlite")
 
 
@@ -51,14 +53,19 @@ class SQLiteStore:
         ConfigurationError: If ``path`` is not the path of a file.
     """
 
-    __slots__ = ("_idle", "_path")
+    __slots__ = ("__weakref__", "_idle", "_path")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not isinstance(path, str | os.PathLike) or not str(path) or str(path) == ":memory:" or Path(path).is_dir():
             remedy = "write SQLiteStore('sessions.sqlite3')"
             refuse("SQLiteStore", [Problem("path", str(path), "is not the path of a file", remedy)])
         self._path = os.path.abspath(path)
-        self._idle: dict[int, list[sqlite3.Connection]] = {}  # by process: none survives a fork
+        self._idle: list[sqlite3.Connection] = []
+        _stores.add(self)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_idle"):  # not if the path was refused
+            self._close()
 
     async def load(self, key: str) -> Record | None:
         def load(db: sqlite3.Connection) -> Record | None:
@@ -112,9 +119,8 @@ class SQLiteStore:
         """Do ``work`` in one transaction, in a thread."""
 
         def run() -> T:
-            idle = self._idle.setdefault(os.getpid(), [])
             try:
-                db = self._taken(idle) or self._connect()
+                db = self._taken() or self._connect()
                 try:
                     db.execute(begin)
                     result = work(db)
@@ -123,18 +129,22 @@ class SQLiteStore:
                     db.rollback()
                     raise
                 finally:
-                    idle.append(db)
+                    self._idle.append(db)
                 return result
             except sqlite3.Error as error:
                 raise SessionStoreError(f"SQLite: {error}") from error
 
         return await anyio.to_thread.run_sync(run, limiter=_limiter(begin))
 
-    def _taken(self, idle: list[sqlite3.Connection]) -> sqlite3.Connection | None:
+    def _taken(self) -> sqlite3.Connection | None:
         try:
-            return idle.pop()
+            return self._idle.pop()
         except IndexError:
             return None
+
+    def _close(self) -> None:
+        while db := self._taken():
+            db.close()
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
@@ -158,3 +168,13 @@ def _limiter(kind: str) -> anyio.CapacityLimiter:
         limiters = {}
         _limiters.set(limiters)
     return limiters.setdefault(kind, anyio.CapacityLimiter(_THREADS))
+
+
+def _close_all() -> None:
+    for store in [*_stores]:
+        store._close()
+
+
+if hasattr(os, "register_at_fork"):
+    # The child of a fork would use the locks of its parent, which are not its own.
+    os.register_at_fork(before=_close_all)

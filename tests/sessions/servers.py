@@ -26,6 +26,10 @@ from tests.asgi import BODY, START, Message, call, http_scope
 START_SECONDS = 30
 STOP_SECONDS = 15
 
+_WAIT = """
+for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1]) end
+"""
+
 _prefixes = (f"test{number}:" for number in count())
 
 
@@ -70,6 +74,10 @@ class RedisServer:
         with redis.Redis(port=self.port) as client:
             return client.execute_command(*command)
 
+    def wait(self, seconds: int) -> None:
+        """Let all keys grow older, as if the time had passed."""
+        self.ask("EVAL", _WAIT, 0, seconds * 1000)
+
     def _answer_to_ping(self) -> bytes:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as sock:
             sock.sendall(b"PING\r\n")
@@ -100,13 +108,11 @@ def new_store(name: str, folder: Path, server: Callable[[], RedisServer]) -> Mem
 async def close(store: MemoryStore | SQLiteStore | RedisStore) -> None:
     """Close the connections of a store, those of this event loop, as the end of the process would."""
     if isinstance(store, SQLiteStore):
-        for connections in store._idle.values():
-            while connections:
-                connections.pop().close()
+        store._close()
     elif isinstance(store, RedisStore):
-        client = store._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose(close_connection_pool=True)
+        _, _, closing = store._loops.get(asyncio.get_running_loop(), (None, None, None))
+        if closing is not None:
+            await closing.aclose()
 
 
 class Counting:
