@@ -348,6 +348,7 @@ SESSION_MISTAKES: dict[str, list[Callable[[], Any]]] = {
         sessions(secret_key_fallbacks=[""]),
         sessions(secret_key_fallbacks=[SECRET.encode()]),
     ],
+    '`secret_key_fallbacks="…"`, one string': [sessions(secret_key_fallbacks=SECRET)],
     '`session_cookie="my session"`': [sessions(session_cookie="my session")],
     '`max_age=-1` or `"1800"`, the same with the timeouts': [
         sessions(**{name: wrong}) for name in ("max_age", "idle_timeout", "absolute_timeout") for wrong in (-1, "1800")
@@ -373,7 +374,10 @@ SESSION_MISTAKES: dict[str, list[Callable[[], Any]]] = {
     "`store=MemoryStore`": [sessions(store=MemoryStore)],
     '`store="redis://localhost"`': [sessions(store="redis://localhost")],
     "`idle_timeout=7200, absolute_timeout=3600`": [sessions(idle_timeout=7200, absolute_timeout=3600)],
-    '`scope_key=""`': [sessions(scope_key="")],
+    '`scope_key=""`, or `"headers"` and what else is ASGI\'s': [
+        sessions(scope_key=""),
+        sessions(scope_key="headers"),
+    ],
     "`MemoryStore(0)`": [lambda: MemoryStore(0)],
     '`SQLiteStore(":memory:")`, or a folder': [lambda: SQLiteStore(":memory:"), lambda: SQLiteStore(ROOT)],
     '`RedisStore("localhost:6379")`': [lambda: RedisStore("localhost:6379")],

@@ -9,6 +9,7 @@ import re
 import time
 import zlib
 from base64 import b64encode
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -699,9 +700,10 @@ async def test_what_starlette_compress_does_and_not_here() -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def configured() -> None:
-    """Django makes no response without settings."""
+    """Django makes no response without settings. Here no event loop is blocked by what its setup reads."""
     if not settings.configured:
         settings.configure(SECRET_KEY="tests", ALLOWED_HOSTS=["*"])
+    apps.populate(settings.INSTALLED_APPS)
 
 
 @pytest.mark.parametrize(
@@ -887,10 +889,10 @@ async def test_what_is_too_large_is_sent_by_starlettes_and_raised_here() -> None
 
 async def test_caches_and_vary_of_starlettes_and_here() -> None:
     found = []
-    for layer in session_layers(log_in, (b"cache-control", b"public, max-age=60")):
+    for layer in session_layers(log_in, (b"cache-control", b"public, max-age=60"), (b"x-accel-expires", b"60")):
         headers, _ = await visit(layer)
-        found.append((headers["cache-control"], headers.get("vary")))
-    assert found == [("public, max-age=60", "Cookie"), ("max-age=60, private", "Cookie")]
+        found.append([headers.get(name) for name in ("cache-control", "vary", "x-accel-expires")])
+    assert found == [["public, max-age=60", "Cookie", "60"], ["max-age=60, private", "Cookie", None]]
     found.clear()
     for layer in session_layers(lambda session: session.get("user")):
         headers, _ = await visit(layer)
@@ -941,13 +943,14 @@ async def test_several_cookies_forged_ones_and_other_clocks_in_starlettes_and_he
         users: list[Any] = []
         layer = made(visiting(lambda session, users=users: users.append(session.get("user"))), KEY)
         await visit(layer, f"{cookie}; session=tossed")
+        await visit(layer, f"a=1;  {cookie}")
         now = time.time()
         with monkeypatch.context() as patched:
             patched.setattr(time, "time", lambda now=now: now - 3)
             await visit(layer, cookie)
         _, lines = await visit(made(visiting(lambda session: session.clear()), KEY), "session=forged")
         seen.append([*users, bool(lines)])
-    assert seen == [[None, None, False], ["ada", "ada", True]]
+    assert seen == [[None, "ada", None, False], ["ada", None, "ada", True]]
 
 
 async def test_what_starlettes_fails_at_is_no_session_here() -> None:
@@ -959,13 +962,28 @@ async def test_what_starlettes_fails_at_is_no_session_here() -> None:
     await visit(SessionMiddleware(visiting(len), KEY, **options), f"session={signed}")  # type: ignore[arg-type]
     await visit(ours, f"session={signed}")
 
-    async def replacing(scope: Any, receive: Any, send: Any) -> None:
-        scope["session"] = {"user": "ada"}
-        await visiting(len)(scope, receive, send)
+    cookies = [await cookie_of(layer) for layer in session_layers(log_in)]
+    for put, begins in (({"user": "bob"}, "session=A"), (None, "session=null;")):
 
-    with pytest.raises(AttributeError):
-        await visit(StarletteSessions(replacing, KEY))
-    assert (await visit(SessionMiddleware(replacing, KEY)))[1]
+        async def replacing(scope: Any, receive: Any, send: Any, put: Any = put) -> None:
+            scope["session"] = put
+            await visiting(lambda session: None)(scope, receive, send)
+
+        with pytest.raises(AttributeError):
+            await visit(StarletteSessions(replacing, KEY), cookies[0])
+        _, (line,) = await visit(SessionMiddleware(replacing, KEY), cookies[1])
+        assert line.startswith(begins)
+
+
+async def test_what_is_said_of_a_comparison_before_the_session_was_read() -> None:
+    data = OrderedDict(user="ada")
+    for work, expected in ((data.__eq__, [True, False]), (lambda session: session == data, [True, True])):
+        found: list[Any] = []
+        cookies = [await cookie_of(layer) for layer in session_layers(log_in)]
+        layers = session_layers(lambda session, work=work, found=found: found.append(work(session)))
+        for layer, cookie in zip(layers, cookies, strict=True):
+            await visit(layer, cookie)
+        assert found == expected
 
 
 async def test_without_a_max_age_starlettes_never_ends_but_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1099,7 +1117,6 @@ def logged_out_meanwhile(store: MemoryStore) -> Any:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # Django knows no other
 async def test_what_channels_does_with_sessions_and_not_here() -> None:
     engine = "django.contrib.sessions.backends.signed_cookies"
-    apps.populate(settings.INSTALLED_APPS)
     found = []
     with override_settings(SESSION_ENGINE=engine):
         for made in (SessionMiddlewareStack, DjangoSessionMiddleware):

@@ -10,19 +10,23 @@ import sys
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import anyio
+import litestar
 import msgspec
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
+from litestar.middleware import DefineMiddleware
+from litestar.types import Empty
 from starlette.middleware.sessions import SessionMiddleware as Starlettes
 
-from middleware import MemoryStore, RedisStore, Session, SessionMiddleware, SQLiteStore
+from middleware import ConfigurationError, MemoryStore, RedisStore, Session, SessionMiddleware, SQLiteStore
 from middleware.sessions import Change, SessionStoreError, SessionTooLargeError
 from middleware.sessions.tokens import SignedTokens, Token
 from tests.asgi import CONNECT, call, http_scope, websocket_scope
@@ -173,6 +177,16 @@ async def test_up_to_four_cookies_are_tried_and_what_was_changed_is_no_session()
     for wrong in (value[:-1], value[1:], value.swapcase()):
         await headers_of(layer, wrong)
     assert found == [True] * 3
+
+
+async def test_the_cookie_is_found_where_browsers_write_it() -> None:
+    value = cookie_in(await headers_of(SessionMiddleware(page(write), SECRET)))
+    found: dict[bytes, bool] = {}
+    for before in (b"", b"a=1;", b"a=1; ", b"a=1;  ", b"a=1, ", b"a=1,"):
+        work = page(lambda session, before=before: found.update({before: "user" in session}))
+        scope = http_scope(headers=[(b"cookie", before + b"session=" + value)])
+        await call(SessionMiddleware(work, SECRET), scope)
+    assert [*found.values()] == [True] * 3 + [False] * 3
 
 
 # The session
@@ -609,16 +623,40 @@ async def test_the_two_sessions_of_the_page_are_two() -> None:
     assert cookies == ["set-cookie: admin", "set-cookie: session"]
 
 
-async def test_a_dict_in_the_scope_is_the_new_content() -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        scope["session"] = {"user": "Bob"}
-        await page(len)(scope, receive, send)
-
+async def test_a_dict_in_the_scope_is_the_new_content_and_what_is_none_ends_the_session() -> None:
     value = cookie_in(await headers_of(SessionMiddleware(page(write), SECRET)))
-    value = cookie_in(await headers_of(SessionMiddleware(app, SECRET), value))
+
+    async def put(content: Any) -> bytes:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["session"] = content
+            await page(len)(scope | {"session": {}}, receive, send)
+
+        return cookie_in(await headers_of(SessionMiddleware(app, SECRET), value))
+
     found: list[dict[str, Any]] = []
-    await headers_of(SessionMiddleware(page(found.append), SECRET), value)
+    await headers_of(SessionMiddleware(page(found.append), SECRET), await put({"user": "Bob"}))
     assert found == [{"user": "Bob"}]
+    assert [await put(content) for content in ({}, None, Empty)] == [b"null"] * 3
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_litestars_own_calls_set_and_clear_the_session(inside: bool) -> None:
+    @litestar.get("/{name:str}")
+    async def called(request: litestar.Request[Any, Any, Any]) -> Any:
+        if (name := request.path_params["name"]) == "name":
+            return dict(request.session)
+        return request.set_session({"user": "Ada"}) if name == "set" else request.clear_session()
+
+    layers = [DefineMiddleware(SessionMiddleware, secret_key=SECRET)] if inside else []
+    app: Any = litestar.Litestar([called], middleware=layers)
+    with TestClient(app if inside else SessionMiddleware(app, SECRET), base_url="https://example.com") as client:
+        answers = [client.get(f"/{name}").json() for name in ("set", "name", "clear", "name")]
+    assert answers == [None, {"user": "Ada"}, None, {}]
+
+
+def test_the_bare_class_in_litestars_list_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="is not given, and there is no store"):
+        litestar.Litestar([], middleware=[SessionMiddleware])  # type: ignore[list-item]
 
 
 async def test_the_store_of_the_page_keeps_what_a_store_has_to_keep() -> None:
@@ -659,7 +697,10 @@ def test_fastapi_with_redis_runs(redis: RedisServer, monkeypatch: pytest.MonkeyP
         ada.post("/login", json={"name": "Ada", "password": "secret"})
         assert ada.get("/user").json() == {"user": "Ada"}
         assert ada.post("/cart/book").json() == ["book"]
-        assert ada.post("/cart/pen").json() == ["book", "pen"]
+        with ThreadPoolExecutor() as tabs:
+            things = [f"thing {number}" for number in range(8)]
+            assert [*tabs.map(lambda item: ada.post(f"/cart/{item}").status_code, things)] == [200] * 8
+        assert ada.post("/cart/pen").json() == ["book", "pen", *things]
         value = ada.cookies["__Host-session"]
         ada.post("/logout")
         assert not ada.cookies

@@ -24,7 +24,8 @@ HINTS = """
   Open it in two tabs and say something: Django serves the page, and the conversation goes over a websocket at
   /ws/. Log in as {users}, password {password}: the websocket knows you by Django's session.
   FastAPI, mounted at /api, counts the visits: see {address}api/status
-  All three are behind the one `application` in project/asgi.py. Any other websocket path is refused with 403.
+  All three are behind the one `application` in project/asgi.py. Any other websocket path is refused with 403, and
+  so is a page of another site.
 
   Ctrl-C stops the server.
 """

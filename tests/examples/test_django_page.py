@@ -70,6 +70,7 @@ def test_what_is_typed_in_one_window_shows_as_text_in_the_other(site: Server, br
     for tab in (one, two):
         tab.sees("Connected as Guest")
         tab.sees("went to chat/sockets.py, which accepted it")
+        tab.sees(f"/ws/ came from a page of this site, http://127.0.0.1:{site.port}, and passed.")
     one.say("hello, is anybody here?")
     two.sees("hello, is anybody here?")
     hostile = "<img src=x onerror=\"console.error('run')\"><script>console.error('run')</script> & co"
@@ -81,6 +82,20 @@ def test_what_is_typed_in_one_window_shows_as_text_in_the_other(site: Server, br
         assert hosts == {f"127.0.0.1:{site.port}"}
         assert f"ws://127.0.0.1:{site.port}/ws/" in tab.asked_for
         assert tab.console == []
+
+
+def test_a_page_of_another_site_opens_no_websocket(site: Server, browser: Browser):
+    stranger = Tab(browser, f"http://localhost:{site.port}/api/status")  # the same server by another name
+    opened = """address => new Promise(done => {
+        const socket = new WebSocket(address);
+        socket.onopen = () => done(true);
+        socket.onclose = () => done(false);
+    })"""
+    assert [stranger.page.evaluate(opened, f"ws://{host}:{site.port}/ws/") for host in ("127.0.0.1", "localhost")] == [
+        False,
+        True,
+    ]
+    assert "403" in "".join(stranger.console)
 
 
 def test_whoever_logs_in_with_django_is_greeted_by_name_in_the_websocket(tmp_path: Path, browser: Browser):

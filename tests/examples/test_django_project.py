@@ -25,6 +25,7 @@ import fastapi
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from tests.asgi import websocket_scope
 from tests.examples.demo import PROJECT, WAIT_SECONDS, demo, sent
@@ -173,6 +174,16 @@ def test_another_websocket_path_is_refused_before_the_handshake(site: Server):
         enter(site, "/ws/elsewhere/")
     assert refused.value.response.status_code == 403
     assert "Traceback" not in site.log().partition("/ws/elsewhere/")[2]
+
+
+def test_a_websocket_from_a_page_of_another_site_is_refused_before_the_handshake(site: Server):
+    address = f"ws://127.0.0.1:{site.port}/ws/"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(address, origin=Origin("https://evil.example"), open_timeout=WAIT_SECONDS, proxy=None)
+    assert refused.value.response.status_code == 403
+    assert "a websocket from the origin 'https://evil.example'" in site.log()
+    with connect(address, origin=Origin(f"http://127.0.0.1:{site.port}"), proxy=None) as client:
+        hear(client, "welcome")
 
 
 @pytest.mark.parametrize("name", ["daphne", "granian", "hypercorn-asyncio"])
@@ -353,11 +364,12 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "project/asgi.py",
             {"application = get_asgi_application()"},
             {
-                "from middleware import CompressionMiddleware, PathRouter, ProtocolRouter",
+                "from middleware import CompressionMiddleware, PathRouter, ProtocolRouter, WebSocketOriginMiddleware",
                 (
                     "application = ProtocolRouter(http=PathRouter({'/api': 'chat.api:application'}, "
                     "default=get_asgi_application()), websocket='chat.sockets:application', lifespan='lazy')"
                 ),
+                "application = WebSocketOriginMiddleware(application)",
                 "application = CompressionMiddleware(application)",
             },
         ),

@@ -73,6 +73,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
         SECRET_KEY="the secret of the project",
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF=Urls,
+        SESSION_ENGINE=f"{BACKENDS}.db",
         LOGIN_REDIRECT_URL="/session/",
         LOGOUT_REDIRECT_URL="/session/",
         INSTALLED_APPS=CONTRIB,
@@ -336,6 +337,19 @@ async def test_what_is_not_written_is_not_saved(ada: Any):
     value = await log_in(ada)
     await connect(value, app=read)
     assert (await ask("/session/", value))[1]["theme"] == "dark"
+
+
+@each_server_side_engine
+async def test_what_django_wrote_meanwhile_is_overwritten_as_between_two_of_its_requests(engine: str, ada: Any):
+    async def write(scope: Any) -> None:
+        await ask("/session/", value, query="theme=dark")
+        scope["session"]["size"] = "large"
+
+    with using(engine):
+        value = await log_in(ada)
+        await connect(value, app=write)
+        data = (await ask("/session/", value))[1]
+        assert (data.get("theme"), data["size"]) == (None, "large")
 
 
 @each_server_side_engine

@@ -10,6 +10,8 @@ What is not as ``django-admin startproject`` wrote it: the import from ``middlew
   and is started and stopped with the server.
 - Websockets go to ``application`` in ``chat/sockets.py``; Django alone answers them with a 500. Who has logged in with
   Django is known there, by the ``DjangoSessionMiddleware`` around it.
+- Websockets from pages of other sites are refused: a browser asks nobody before it opens one, and may send the cookie
+  of that login with it.
 - What Django and FastAPI send goes out compressed if that makes it smaller: in the coding that the browser likes best,
   of those that are installed.
 
@@ -32,7 +34,7 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from middleware import CompressionMiddleware, PathRouter, ProtocolRouter
+from middleware import CompressionMiddleware, PathRouter, ProtocolRouter, WebSocketOriginMiddleware
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -41,4 +43,5 @@ application = ProtocolRouter(
     websocket="chat.sockets:application",
     lifespan="lazy",  # for daphne, which starts no application: there the first connection does
 )
+application = WebSocketOriginMiddleware(application)
 application = CompressionMiddleware(application)

@@ -25,6 +25,7 @@ function connect() {
     setPeople([]);
     const reason = close.reason || "Connection lost";
     if (me) note(reason);
+    explain("origin", address, me ? "passed, and has ended." : "was not accepted.");
     explain("websocket", address, me ? "was accepted, and has ended." : "was not accepted.");
     explain("session", address, "has ended.");
     me = undefined;
@@ -72,6 +73,7 @@ function show({ event, name, user, text, people }) {
     failures = 0;
     button.disabled = false;
     setState("open", `Connected as ${me}`);
+    explain("origin", address, `came from a page of this site, ${location.origin}, and passed.`);
     explain("websocket", address, "went to chat/sockets.py, which accepted it.");
     const login = user ? `Django's session: ${user} is logged in.` : "no session in which anybody is logged in.";
     explain("session", address, `brought ${login}`);
@@ -149,6 +151,7 @@ form.addEventListener("submit", (event) => {
   input.value = "";
 });
 
+explain("origin", address, "is being asked for.");
 explain("websocket", address, "is being asked for.");
 explain("session", address, "is being asked for.");
 explain("api", visitsAddress, "is being asked for.");
