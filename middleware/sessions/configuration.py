@@ -26,6 +26,7 @@ _TAKEN = frozenset(  # ASGI HTTP & WebSocket 2.5
     )
 )
 _HIDDEN = "…"
+_PREFIXES = ("__host-", "__http-", "__secure-")  # RFC 6265bis §4.1.3
 _VERBS = ("load", "save", "delete", "touch")
 _PATH = re.compile(r"/[!-:<-~]*")
 _DOMAIN = re.compile(r"\.?[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?")
@@ -82,8 +83,7 @@ def _keys(given: dict[str, Any], problems: list[Problem]) -> list[str]:
         keys.append(("secret_key", given["secret_key"]))
     former = () if given["secret_key_fallbacks"] is None else given["secret_key_fallbacks"]
     if not isinstance(former, Collection) or isinstance(former, str | bytes | Mapping):
-        remedy = "write secret_key_fallbacks=list(...)"
-        problems.append(Problem("secret_key_fallbacks", _HIDDEN, "is not a list", remedy))
+        problems.append(Problem("secret_key_fallbacks", _HIDDEN, "is not a list", "write secret_key_fallbacks=[...]"))
         former = ()
     keys += [("secret_key_fallbacks", key) for key in former]
     for name, key in keys:
@@ -114,16 +114,11 @@ def _cookie(given: dict[str, Any], problems: list[Problem]) -> Cookie:
         problem("https_only", "is neither True, False nor 'auto'", "leave it out")
     check_flag("partitioned", given["partitioned"], problems)
 
-    is_host, is_prefixed = (name.lower().startswith(prefix) for prefix in ("__host-", ("__host-", "__secure-")))
+    is_host, is_prefixed = name.lower().startswith("__host-"), name.lower().startswith(_PREFIXES)
     secure = is_prefixed or given["same_site"] == "none" or given["partitioned"] is True
     if secure and https_only is False:
-        why = (
-            "session_cookie='__...'"
-            if is_prefixed
-            else "partitioned=True"
-            if given["partitioned"]
-            else "same_site='none'"
-        )
+        reasons = {"session_cookie='__...'": is_prefixed, "partitioned=True": given["partitioned"]}
+        why = next((reason for reason, holds in reasons.items() if holds), "same_site='none'")
         problem("https_only", f"with {why} makes a cookie that browsers drop", "leave it out")
     if is_host and domain is not None:
         problem("domain", "with a cookie '__Host-...' makes one that browsers drop", "leave it out")

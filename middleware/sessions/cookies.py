@@ -18,7 +18,8 @@ _MAX_TRIED = 4  # cookies of one name: others may have been set for a parent dom
 _MAX_SIZE = 4096  # bytes of a line; browsers drop larger cookies without a word
 _DIRECTIVE = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
 _SHARING = (b"public", b"private", b"s-maxage")
-_FOR_SHARED_CACHES = (b"cdn-cache-control", b"surrogate-control")  # they come before Cache-Control
+# What shared caches ask before Cache-Control, with their words for "not here".
+_SHARED_CACHES = {b"cdn-cache-control": b"private", b"surrogate-control": b"no-store", b"x-accel-expires": b"0"}
 
 
 class Cookie(NamedTuple):
@@ -79,8 +80,8 @@ def with_cookie(headers: Headers, line: bytes) -> list[Header]:
         lowered = name.lower()
         if lowered == b"cache-control":
             directives += filter(None, (directive.strip(b" \t") for directive in _DIRECTIVE.findall(value)))
-        elif lowered != b"x-accel-expires":  # nginx puts it before all others, and knows no private in it
-            kept.append((name, b"private" if lowered in _FOR_SHARED_CACHES else value))
+        else:
+            kept.append((name, _SHARED_CACHES.get(lowered, value)))
     if not {b"private", b"no-store"} & {directive.lower() for directive in directives}:
         # private="x-name" is about that header alone (RFC 9111 §5.2.2.7).
         directives = [one for one in directives if one.partition(b"=")[0].lower() not in _SHARING] + [b"private"]

@@ -6,6 +6,7 @@ Who logged in with Django's own views is known there too, without Channels.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from importlib import import_module
 from types import SimpleNamespace
@@ -15,7 +16,8 @@ from asgiref.sync import sync_to_async
 
 from .._asgi import application_problem, call_with_copy
 from .._errors import Problem, refuse
-from .cookies import Cookie, varying
+from .._headers import values
+from .cookies import varying
 from .store import SessionStoreError
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from .._asgi import ASGIApp
     from .._headers import Headers
+
+    Data = dict[str, Any]
 
 _logger = logging.getLogger("middleware.sessions")
 
@@ -32,8 +36,9 @@ class DjangoSessionMiddleware:
 
     Both are loaded when a request or websocket comes: ``scope["session"]`` is a session of ``SESSION_ENGINE``, empty if
     the cookie is none of Django's; ``scope["user"]`` is there if ``django.contrib.auth`` is installed, an
-    ``AnonymousUser`` if nobody is logged in. A password change ends the login here as it does in Django. A session that
-    was changed is saved when the application returns; a new one cannot be begun here, since Django sets the cookie.
+    ``AnonymousUser`` if nobody is logged in. A password change ends the login here as it does in Django. What was
+    changed in a session is saved when the application returns; a new one cannot be begun here, since Django sets the
+    cookie.
 
     Wrap the application that stands beside Django, not Django itself.
 
@@ -67,6 +72,7 @@ class DjangoSessionMiddleware:
 
         keys = await _with_session(scope.get("headers") or ())
         session = keys["session"]
+        before = copy.deepcopy(_data(session))
         try:
             if scope.keys() & keys.keys():
                 await call_with_copy(self.app, scope, {**scope, **keys}, receive, sending)
@@ -75,9 +81,12 @@ class DjangoSessionMiddleware:
                     scope[key] = value
                 await self.app(scope, receive, sending)
         except Exception:
-            await _keep(session)
+            try:
+                await _keep(session, before)
+            except Exception:
+                _logger.exception("a session of Django's could not be saved after the application had failed")
             raise
-        await _keep(session)
+        await _keep(session, before)
 
 
 class _Login(dict[str, Any]):
@@ -93,63 +102,79 @@ async def _with_session(headers: Headers) -> dict[str, Any]:
     """The keys of the scope of a request. Without a cookie nothing is asked of the database."""
     # Django can be imported when its settings are there, which is later than this package.
     from django.conf import settings
+    from django.http import parse_cookie
 
-    cookies = Cookie(settings.SESSION_COOKIE_NAME, "/", "lax", None).found(headers)
-    return await _in_djangos_thread(_load, cookies) if cookies else _find([])
+    cookies = parse_cookie(b"; ".join(values(headers, b"cookie")).decode("latin-1"))
+    cookie = cookies.get(settings.SESSION_COOKIE_NAME)
+    return await _in_djangos_thread(_load, cookie) if cookie else _find(None)
 
 
-async def _keep(session: Any) -> None:
+async def _keep(session: Any, before: Data) -> None:
     if session.modified:
-        await _in_djangos_thread(_save, session)
+        await _in_djangos_thread(_save, session, before)
 
 
-async def _in_djangos_thread(function: Callable[[Any], Any], argument: Any) -> Any:
+async def _in_djangos_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         raise SessionStoreError("Django's sessions need asyncio: they cannot be read on trio") from None
-    return await sync_to_async(function)(argument)
+    return await sync_to_async(function)(*arguments)
 
 
-def _load(cookies: list[bytes]) -> dict[str, Any]:
+def _data(session: Any) -> Data:
+    """What is in a session, without a question to the database for one that is new."""
+    return dict(session.items()) if session.session_key else {}
+
+
+def _load(cookie: str) -> dict[str, Any]:
     from django.db import close_old_connections
 
     close_old_connections()
     try:
-        return _find(cookies)
+        return _find(cookie)
     finally:
         close_old_connections()
 
 
-def _find(cookies: list[bytes]) -> dict[str, Any]:
-    """The first session among the values of the cookie, and the user who is logged in with it."""
+def _find(cookie: str | None) -> dict[str, Any]:
+    """The session of the cookie, and the user who is logged in with it."""
     from django.apps import apps
     from django.conf import settings
 
     engine = import_module(settings.SESSION_ENGINE)
-    candidates = (engine.SessionStore(value.decode("ascii", "replace")) for value in cookies)
-    session = next((candidate for candidate in candidates if candidate.keys()), None) or engine.SessionStore()
+    session = engine.SessionStore(cookie)
+    if cookie and not session.keys():
+        session = engine.SessionStore()
     keys = {"session": session}
     if apps.is_installed("django.contrib.auth"):
         from django.contrib.auth import get_user
         from django.contrib.auth.models import AnonymousUser
 
-        login = _Login(session.items() if cookies else ())
+        login = _Login(_data(session))
         keys["user"] = get_user(SimpleNamespace(session=login)) if login else AnonymousUser()  # type: ignore[arg-type]
-        if cookies and session.keys() and not login:
+        if _data(session) and not login:
             keys["session"] = session = engine.SessionStore()  # the password was changed: nobody is logged in
     return keys
 
 
-def _save(session: Any) -> None:
+def _save(session: Any, before: Data) -> None:
+    """Save what changed in a session, and leave alone what others saved meanwhile."""
     from django.contrib.sessions.backends.base import UpdateError
     from django.db import close_old_connections
 
-    key = session.session_key
+    key, data = session.session_key, dict(session.items())
     try:
-        if key is not None:
-            session.save()
-        if key is None or session.session_key != key:
+        newest = type(session)(key)
+        current = dict(newest.items()) if key else {}
+        if key and not newest.session_key:
+            raise UpdateError
+        for name in before.keys() - data.keys() & current.keys():
+            del newest[name]
+        newest.update({name: value for name, value in data.items() if name not in before or before[name] != value})
+        if key:
+            newest.save()
+        if newest.session_key != key or (data and not key):
             _logger.warning("what was written to a session of Django's is lost: only Django sets its cookie")
     except UpdateError:
         _logger.warning("a session of Django's had ended before what was written to it could be saved")

@@ -18,7 +18,7 @@ from .store import Change, Record, SessionStore, SessionStoreError
 from .tokens import Readable, Token, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Collection, Mapping
 
     from .._headers import Headers
     from .cookies import Cookie
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _decode = json.JSONDecoder().decode
 _logger = logging.getLogger("middleware.sessions")
 _DEAD = "a session had ended before a request that was under way changed it: that is lost"
-_TOO_LATE = "a session was changed after the response had begun: its cookie cannot be sent any more"
 _ID = re.compile(rb"[A-Za-z0-9_-]{43}")  # 32 random bytes
 
 
@@ -82,10 +81,6 @@ class CookieKeeper(_Keeper):
         """The session of a request, which is read when it is touched."""
         return Session.unread(Visit(), partial(self._read, headers))
 
-    async def load(self, headers: Headers) -> Session:
-        """The same, for who can wait."""
-        return self.open(headers)
-
     def _read(self, headers: Headers, visit: Visit) -> Mapping[str, Any]:
         now = int(time.time())
         for value in self._cookie.found(headers):
@@ -121,7 +116,7 @@ class CookieKeeper(_Keeper):
                     "a session was changed after the response had begun: its cookie cannot be sent any more"
                 )
         elif ends:
-            visit.cookie = b""
+            visit.cookie, visit.before, visit.sent = b"", None, False
         elif data and (data != before or self._lifetimes.are_worth_renewing(visit.seen, now)):
             created = visit.created or now
             self._begin(visit, created, now)
@@ -144,22 +139,20 @@ class StoreKeeper(_Keeper):
         super().__init__(cookie, lifetimes)
         self._store = store
 
-    def open(self, headers: Headers) -> Session | None:
-        """The session of a request that has no id; None if it is to be loaded."""
+    def open(self, headers: Headers) -> Session | Awaitable[Session]:
+        """The session of a request, which is to be waited for if an id came."""
         found = self._cookie.found(headers)
-        if any(map(_ID.fullmatch, found)):
-            return None
-        return Session.unread(self._visit(found), _empty)
+        visit = self._visit(found)
+        ids = [value for value in found if _ID.fullmatch(value)]
+        return self._loaded(ids, visit) if ids else Session.unread(visit, _empty)
 
-    async def load(self, headers: Headers) -> Session:
-        """The session of a request; an id that the store does not know is no session.
+    async def _loaded(self, ids: list[bytes], visit: Visit) -> Session:
+        """The session of the first id that the store knows.
 
         A failure of the store is one of those only who touch the session.
         """
-        found = self._cookie.found(headers)
-        visit = self._visit(found)
         try:
-            for value in filter(_ID.fullmatch, found):
+            for value in ids:
                 record = await self._load(value, visit)
                 if record is not None:
                     return Session.unread(visit, partial(_decoded_fields, record))
@@ -170,21 +163,28 @@ class StoreKeeper(_Keeper):
     def _visit(self, found: list[bytes]) -> Visit:
         visit = Visit()
         visit.sent = bool(found)
-        visit.save, visit.lock = self.keep, anyio.Lock()
+        visit.save = self.keep
         return visit
 
     async def _load(self, value: bytes, visit: Visit) -> Record | None:
         key = _hashed(value)
+        record = await self._record(key)
+        if record is not None:
+            self._begin(visit, record.created, record.seen)
+            visit.key, visit.value, visit.before = key, value, record.fields
+        return record
+
+    async def _record(self, key: str) -> Record | None:
         record = await self._store.load(key)
         if record is None or self._lifetimes.are_over(record.created, record.seen, int(time.time())):
             return None
-        self._begin(visit, record.created, record.seen)
-        visit.key, visit.value, visit.before = key, value, record.fields
         return record
 
     async def keep(self, session: Session) -> None:
         """Store what changed, and say what the cookie is to be, if it changes."""
-        async with session.visit.lock:
+        visit = session.visit
+        visit.lock = visit.lock or anyio.Lock(fast_acquire=True)
+        async with visit.lock:
             session.touched = False
             try:
                 await self._keep(session)
@@ -198,11 +198,11 @@ class StoreKeeper(_Keeper):
         fields = before
         if session.modified or session.shown:
             fields = encode_fields(_plain(session))
-        if visit.key and not fields and session.modified:
+        if visit.cleared and not fields:
             visit.end()
         if visit.key:
             await self._change(visit, visit.key, before, fields, now)
-        elif fields and await self._may_go_on(visit, now):
+        elif fields:
             await self._make(visit, fields, now)
         elif session.modified:
             visit.cookie = b"" if visit.sent else None
@@ -214,43 +214,51 @@ class StoreKeeper(_Keeper):
                 visit.ended.append(key)
                 raise
 
-    async def _may_go_on(self, visit: Visit, now: int) -> bool:
-        """Whether data can go on in another session: not that of one that had ended meanwhile."""
-        if not visit.carries or await self._store.touch(visit.ended[-1], now, self._lifetimes.idle):
-            return True
-        _logger.warning(_DEAD)
-        return False
-
     async def _make(self, visit: Visit, fields: Mapping[str, bytes], now: int) -> None:
         if visit.started:
             _logger.warning(
                 "a session was begun after the response had: it is lost, its cookie cannot be sent any more"
             )
             return
+        stored = await self._carried_on(visit.origin, fields)
+        if stored is None:
+            _logger.warning(_DEAD)
+            return
         value = secrets.token_urlsafe(32).encode()
         key = _hashed(value)
         self._begin(visit, now, now)
-        await self._store.save(key, Change(fields, (), now, created=now), visit.expires - now)
-        visit.key, visit.value, visit.before, visit.cookie = key, value, fields, value
+        await self._store.save(key, Change(stored, (), now, created=now), visit.expires - now)
+        visit.key, visit.value, visit.before, visit.cookie, visit.origin = key, value, fields, value, None
+
+    async def _carried_on(
+        self, origin: tuple[str, Mapping[str, bytes]] | None, fields: Mapping[str, bytes]
+    ) -> Mapping[str, bytes] | None:
+        """What another session begins with: what others wrote meanwhile too; None if the former one had ended."""
+        if origin is None:
+            return fields
+        key, before = origin
+        record = await self._record(key)
+        if record is None:
+            return None
+        changed, gone = _difference(before, fields)
+        return {name: value for name, value in {**record.fields, **changed}.items() if name not in gone}
 
     async def _change(
         self, visit: Visit, key: str, before: Mapping[str, bytes], fields: Mapping[str, bytes], now: int
     ) -> None:
-        changed = {name: value for name, value in fields.items() if before.get(name) != value}
-        gone = before.keys() - fields.keys()
-        due = self._lifetimes.are_worth_renewing(visit.seen, now)
-        # The store forgets the session no later than the browser does, who is told when it is renewed.
-        seen = now if due else visit.seen
-        ttl = self._lifetimes.expires(visit.created, seen) - now
+        changed, gone = _difference(before, fields)
+        # The browser, which is to forget the session when the store does, is told of a renewal at the beginning only.
+        due = not visit.started and self._lifetimes.are_worth_renewing(visit.seen, now)
+        ttl = self._lifetimes.expires(visit.created, now) - now
         if changed or gone:
-            if not await self._store.save(key, Change(changed, gone, seen), ttl):
+            if not await self._store.save(key, Change(changed, gone, now if due else None), ttl):
                 _logger.warning(_DEAD)
                 return
         elif not due or not await self._touch(key, now, ttl):
             return
-        self._begin(visit, visit.created, seen)
         visit.before = fields
         if due:
+            self._begin(visit, visit.created, now)
             visit.cookie = visit.value
 
     async def _touch(self, key: str, now: int, ttl: int) -> bool:
@@ -259,6 +267,12 @@ class StoreKeeper(_Keeper):
         except SessionStoreError as error:
             _logger.warning("a session was read, but not renewed: %s", error)
             return False
+
+
+def _difference(before: Mapping[str, bytes], fields: Mapping[str, bytes]) -> tuple[dict[str, bytes], Collection[str]]:
+    """The fields that are new or another, and the names of those that are gone."""
+    changed = {name: value for name, value in fields.items() if before.get(name) != value}
+    return changed, before.keys() - fields.keys()
 
 
 def _plain(session: Session) -> dict[str, Any]:
@@ -280,11 +294,14 @@ def _decoded(data: bytes) -> Any:
 
 
 def _decoded_fields(record: Record, visit: Visit) -> dict[str, Any]:
-    try:
-        return {name: _decode(value.decode("utf-8", "surrogatepass")) for name, value in record.fields.items()}
-    except (ValueError, RecursionError):
-        _logger.warning("a value of a session in the store is not JSON; the session is taken for an empty one")
-        return {}
+    data = {}
+    for name, value in record.fields.items():
+        try:
+            data[name] = _decode(value.decode("utf-8", "surrogatepass"))
+        except (ValueError, RecursionError):
+            _logger.warning("session[%r] in the store is not JSON; it is left out", name)
+    visit.before = {name: record.fields[name] for name in data}
+    return data
 
 
 def _empty(visit: Visit) -> dict[str, Any]:

@@ -44,11 +44,15 @@ class MemoryStore:
 
     async def save(self, key: str, change: Change, ttl: int) -> bool:
         with self._lock:
-            record = self._alive(key) if change.created is None else Record({}, change.created, change.seen)
+            record = self._alive(key) if change.created is None else Record({}, change.created, change.created)
             if record is None:
                 return False
             fields = {name: value for name, value in record.fields.items() if name not in change.delete}
-            self._keep(key, Record({**fields, **change.set}, record.created, change.seen), ttl)
+            record = record._replace(fields={**fields, **change.set})
+            if change.seen is None:
+                self._kept[key] = self._kept[key]._replace(record=record)
+            else:
+                self._keep(key, record._replace(seen=change.seen), ttl)
             return True
 
     async def delete(self, key: str) -> None:

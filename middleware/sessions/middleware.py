@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from .._asgi import call_with_copy
 from .configuration import keeper_of
 from .cookies import varying, with_cookie
+from .session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from .._asgi import ASGIApp, Message, Scope, Send
-    from .session import Session
     from .store import SessionStore
 
 _logger = logging.getLogger("middleware.sessions")
@@ -98,10 +98,8 @@ class SessionMiddleware:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
-        headers = scope.get("headers") or ()
-        session = self._keeper.open(headers)
-        if session is None:
-            session = await self._keeper.load(headers)
+        opened = self._keeper.open(scope.get("headers") or ())
+        session = opened if isinstance(opened, Session) else await opened
         visit, key = session.visit, self._scope_key
         inner = scope
         if key in scope:  # another instance of this class is around us; its session stays what it is
@@ -128,8 +126,7 @@ class SessionMiddleware:
             except Exception:
                 _logger.exception("a session could not be kept after the application had failed")
             raise
-        if session.touched or session.shown:
-            await self._finish(session, scope)
+        await self._finish(session, scope)
 
     async def _begin(self, session: Session, scope: Scope, send: Send, message: Message) -> None:
         """Begin the response, with what the session adds to its headers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +20,20 @@ if TYPE_CHECKING:
 
     _Opened = tuple[Any, asyncio.Semaphore, AsyncGenerator[None, None]]
 
+_logger = logging.getLogger("middleware.sessions")
+_HIDDEN = "…"  # an address may hold a password
 _BUDGET = 0.25  # seconds for a command, with the connection to it
 _MAX_CONNECTIONS = 50  # of an event loop
 _CREATED, _SEEN, _DATA = b"created", b"seen", b"d:"
 
-# KEYS: the session. ARGV: whether to make it, its milliseconds, how many fields to delete, those, names and values.
+# KEYS: the session. ARGV: whether to make it, its milliseconds if it is renewed, how many fields to delete, those, names and values.
 _CHANGE = """
 if ARGV[1] == '0' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 if ARGV[1] == '1' then redis.call('DEL', KEYS[1]) end
 local last = 3 + tonumber(ARGV[3])
 for i = 4, last do redis.call('HDEL', KEYS[1], ARGV[i]) end
 for i = last + 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
+if ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 1
 """
 
@@ -52,20 +55,25 @@ class RedisStore:
     __slots__ = ("_library", "_loops", "_prefix", "_url")
 
     def __init__(self, url: str, *, prefix: str = "session:") -> None:
-        problem = None
         try:
             self._library: Any = import_module("redis.asyncio")
-            self._library.ConnectionPool.from_url(url)
         except ImportError:
-            remedy = "run: pip install 'asgi-middleware[redis]'"
-            problem = Problem("url", "…", "needs redis, which is not installed", remedy)
-        except (ValueError, TypeError, AttributeError):
-            problem = Problem("url", "…", "is not the address of a Redis", "write 'redis://localhost:6379/0'")
+            self._library = None
         wrong = None if isinstance(prefix, str) else Problem("prefix", prefix, "is not a string", "write 'session:'")
-        refuse("RedisStore", [problem, wrong])
+        refuse("RedisStore", [self._problem(url), wrong])
         self._url = url
         self._prefix = prefix
         self._loops: dict[asyncio.AbstractEventLoop, _Opened] = {}
+
+    def _problem(self, url: str) -> Problem | None:
+        if self._library is None:
+            remedy = "run: pip install 'asgi-middleware[redis]'"
+            return Problem("url", _HIDDEN, "needs redis, which is not installed", remedy)
+        try:
+            self._library.ConnectionPool.from_url(url, **self._silent()).make_connection()
+        except (ValueError, TypeError, AttributeError, self._library.RedisError):
+            return Problem("url", _HIDDEN, "is not the address of a Redis", "write 'redis://localhost:6379/0'")
+        return None
 
     async def load(self, key: str) -> Record | None:
         found: dict[bytes, bytes] = await self._ask(lambda redis: redis.hgetall(self._prefix + key))
@@ -76,16 +84,18 @@ class RedisStore:
             fields = {name.decode("utf-8", "surrogatepass"): value for name, value in data}
             return Record(fields, int(found[_CREATED]), int(found[_SEEN]))
         except (KeyError, ValueError):
-            raise SessionStoreError("Redis: what it has is not a session of ours") from None
+            _logger.warning("a session in Redis is not one of ours; it is taken for none")
+            return None
 
     async def save(self, key: str, change: Change, ttl: int) -> bool:
-        pairs: list[Any] = [_SEEN, change.seen]
+        pairs: list[Any] = [] if change.seen is None else [_SEEN, change.seen]
         if change.created is not None:
             pairs += [_CREATED, change.created]
         for name, value in change.set.items():
             pairs += [_DATA + name.encode("utf-8", "surrogatepass"), value]
         gone = [_DATA + name.encode("utf-8", "surrogatepass") for name in change.delete]
-        arguments = [int(change.created is not None), ttl * 1000, len(gone), *gone, *pairs]
+        milliseconds = 0 if change.seen is None else ttl * 1000
+        arguments = [int(change.created is not None), milliseconds, len(gone), *gone, *pairs]
         return bool(await self._ask(lambda redis: redis.eval(_CHANGE, 1, self._prefix + key, *arguments)))
 
     async def delete(self, key: str) -> None:
@@ -117,6 +127,9 @@ class RedisStore:
     async def _opened(self, loop: asyncio.AbstractEventLoop) -> _Opened:
         """The client of an event loop, whose connections are of no use to another."""
         if loop not in self._loops:
+            for other in [*self._loops]:
+                if other.is_closed():  # without having closed its generators
+                    del self._loops[other]
             client = self._client()
             closing = self._close(loop, client)
             # A pool that waits for connections itself does not always end in time.

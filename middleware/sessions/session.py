@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    import anyio
+
 
 class _Unread:
     """The key that stands in the storage of a session until it is read; nobody can write it down."""
@@ -66,8 +68,9 @@ class Visit:
         seen: When it was last written or renewed.
         expires: When it ends if nobody touches it again.
         before: Its data as it came, in the form in which it is kept.
+        cleared: Whether the application has thrown all of it away.
         sent: Whether the request has a cookie of the name, whatever is in it.
-        carries: Whether its data goes on in another session.
+        origin: The key of the session whose data goes on in this one, and that data as it came.
         ended: The keys of what the application has ended.
         started: Whether the response has begun, so that no cookie can be sent any more.
         given_up: Whether it could not be kept, so that nothing of it is any more.
@@ -77,8 +80,8 @@ class Visit:
     """
 
     __slots__ = (
-        *("before", "carries", "cookie", "created", "ended", "expires", "given_up"),
-        *("key", "lock", "save", "seen", "sent", "started", "value"),
+        *("before", "cleared", "cookie", "created", "ended", "expires", "given_up"),
+        *("key", "lock", "origin", "save", "seen", "sent", "started", "value"),
     )
 
     def __init__(self) -> None:
@@ -86,11 +89,12 @@ class Visit:
         self.value = b""
         self.created = self.seen = self.expires = 0
         self.before: Any = None
-        self.carries = self.sent = self.started = self.given_up = False
+        self.origin: tuple[str, Mapping[str, bytes]] | None = None
+        self.cleared = self.sent = self.started = self.given_up = False
         self.ended: list[str] = []
         self.cookie: bytes | None = None
         self.save: Callable[[Session], Awaitable[None]] | None = None
-        self.lock: Any = None
+        self.lock: anyio.Lock | None = None
 
     def begin(self, created: int, seen: int, expires: int) -> None:
         """Take the times of a session that is there."""
@@ -100,7 +104,7 @@ class Visit:
         """End the session that came; what comes of it is another."""
         if self.key:
             self.ended.append(self.key)
-        self.key = self.before = None
+        self.key = self.before = self.cookie = None
         self.created = self.seen = self.expires = 0
 
 
@@ -142,7 +146,8 @@ class Session(dict[str, Any]):
         modified: Whether the application wrote it; changes inside of values are found at the end only.
     """
 
-    __slots__ = ("_read", "accessed", "modified", "shown", "touched", "visit")
+    # touched: since it was kept last. shown: something that can change in place was handed out.
+    __slots__ = ("__weakref__", "_read", "accessed", "modified", "shown", "touched", "visit")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -197,15 +202,24 @@ class Session(dict[str, Any]):
         return datetime.fromtimestamp(expires, UTC) if expires else None
 
     def regenerate(self) -> None:
-        """Go on with the same data in another session, and end this one: to be done at each login."""
+        """Go on with the same data in another session, and end this one: to be done at each login.
+
+        Raises:
+            RuntimeError: If the response has begun, so that the cookie of another session cannot be sent.
+        """
+        visit = self.visit
+        if visit.started:
+            raise RuntimeError("regenerate() must come before the response begins: its cookie goes out with that")
         self.mark_modified()
-        self.visit.carries = self.visit.key is not None
-        self.visit.end()
+        if visit.key:
+            visit.origin = visit.key, visit.before
+        visit.end()
 
     def invalidate(self) -> None:
         """End the session and forget its data: to be done at each logout. What is written later begins another."""
         self.clear()
         self.visit.end()
+        self.visit.origin = None
 
     async def save(self) -> None:
         """Store what changed, now, where the response has begun already: in a websocket, in a long stream.
@@ -216,6 +230,7 @@ class Session(dict[str, Any]):
         """
         if self.visit.save is None:
             raise RuntimeError("only a session in a store can be saved by hand: SessionMiddleware(..., store=...)")
+        self.mark_accessed()
         await self.visit.save(self)
 
     def _begun(self) -> Visit:
@@ -228,7 +243,12 @@ class Session(dict[str, Any]):
         __len__, __repr__, __or__, __ror__ = map(_reading, ("__len__", "__repr__", "__or__", "__ror__"))
         copy, keys = map(_reading, ("copy", "keys"))
         __setitem__, __delitem__, __ior__ = map(_writing, ("__setitem__", "__delitem__", "__ior__"))
-        clear, update = map(_writing, ("clear", "update"))
+        update = _writing("update")
+
+    def clear(self) -> None:
+        self.mark_modified()
+        self.visit.cleared = True
+        super().clear()
 
     def pop(self, key: str, *default: Any) -> Any:
         if key in self:

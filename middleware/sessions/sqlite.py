@@ -7,7 +7,7 @@ import sqlite3
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import anyio.to_thread
 from anyio.lowlevel import RunVar
@@ -56,11 +56,11 @@ class SQLiteStore:
     __slots__ = ("__weakref__", "_idle", "_path")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not isinstance(path, str | os.PathLike) or not str(path) or str(path) == ":memory:" or Path(path).is_dir():
+        if not isinstance(path, str | os.PathLike) or str(path) in ("", ":memory:") or not _is_file(path):
             remedy = "write SQLiteStore('sessions.sqlite3')"
-            refuse("SQLiteStore", [Problem("path", str(path), "is not the path of a file", remedy)])
+            refuse("SQLiteStore", [Problem("path", path, "is not the path of a file", remedy)])
         self._path = os.path.abspath(path)
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[_Connection] = []
         _stores.add(self)
 
     def __del__(self) -> None:
@@ -90,7 +90,10 @@ class SQLiteStore:
                     "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?)",
                     (key, change.created, change.seen, now + ttl),
                 )
-            elif not self._touch(db, key, change.seen, now, ttl):
+            elif change.seen is not None:
+                if not self._touch(db, key, change.seen, now, ttl):
+                    return False
+            elif not db.execute("SELECT 1 FROM session WHERE key = ? AND expires > ?", (key, now)).fetchone():
                 return False
             db.executemany(
                 "DELETE FROM field WHERE key = ? AND name = ?", [(key, _name(name)) for name in change.delete]
@@ -120,7 +123,8 @@ class SQLiteStore:
 
         def run() -> T:
             try:
-                db = self._taken() or self._connect()
+                connection = self._current() or self._connect()
+                db = connection.db
                 try:
                     db.execute(begin)
                     result = work(db)
@@ -129,31 +133,58 @@ class SQLiteStore:
                     db.rollback()
                     raise
                 finally:
-                    self._idle.append(db)
+                    self._idle.append(connection)
                 return result
             except sqlite3.Error as error:
                 raise SessionStoreError(f"SQLite: {error}") from error
 
         return await anyio.to_thread.run_sync(run, limiter=_limiter(begin))
 
-    def _taken(self) -> sqlite3.Connection | None:
+    def _current(self) -> _Connection | None:
+        """An idle connection to the file that is there now: another may have been put in its place."""
+        while connection := self._taken():
+            if connection.file == _identity(self._path):
+                return connection
+            connection.db.close()
+        return None
+
+    def _taken(self) -> _Connection | None:
         try:
             return self._idle.pop()
         except IndexError:
             return None
 
     def _close(self) -> None:
-        while db := self._taken():
-            db.close()
+        while connection := self._taken():
+            connection.db.close()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> _Connection:
         db = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
         try:
             db.executescript(_SCHEMA)
         except BaseException:
             db.close()
             raise
-        return db
+        return _Connection(db, _identity(self._path))
+
+
+class _Connection(NamedTuple):
+    db: sqlite3.Connection
+    file: tuple[int, int] | None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file stands at a path, if any."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is there, or can be."""
+    return "\0" not in str(path) and not Path(path).is_dir()
 
 
 def _name(name: str) -> bytes:

@@ -22,7 +22,7 @@ class Record(NamedTuple):
     Attributes:
         fields: The values by key, each in JSON.
         created: When the session began, in seconds since the epoch.
-        seen: When it was last saved or touched.
+        seen: When it was last renewed.
     """
 
     fields: Mapping[str, bytes]
@@ -36,13 +36,14 @@ class Change(NamedTuple):
     Attributes:
         set: New values by key, each in JSON.
         delete: Keys whose values are gone.
-        seen: When that was, in seconds since the epoch.
-        created: The same, if the record is to be made; None if it must be there.
+        seen: When that was, in seconds since the epoch, if the session is renewed; None if it is not, so that it
+            expires when it would have.
+        created: The same time, if the record is to be made; None if it must be there.
     """
 
     set: Mapping[str, bytes]
     delete: Collection[str]
-    seen: int
+    seen: int | None
     created: int | None = None
 
 
@@ -58,7 +59,7 @@ class SessionStore(Protocol):
         ...
 
     async def save(self, key: str, change: Change, ttl: int) -> bool:
-        """Apply the change at once or not at all, and keep the record for ``ttl`` seconds from now.
+        """Apply the change at once or not at all; keep a record that is renewed for ``ttl`` seconds from now.
 
         False if the record is to be there and is not: what has ended does not come back.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def test_the_wheel_is_what_runs(python: Path, tmp_path: Path):
 def test_the_lowest_row_has_the_floors_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pins = dict(package.split("==") for package in LOWEST.packages if "==" in package)
-    for requirement in map(Requirement, project["dependencies"]):
+    extras = [project["optional-dependencies"][name] for name in ("br", "zstd", "redis", "crypto")]
+    for requirement in map(Requirement, chain(project["dependencies"], *extras)):
         (floor,) = requirement.specifier
         assert (floor.operator, Version(floor.version)) == (">=", Version(pins[requirement.name]))
     assert project["requires-python"] == f">={LOWEST.pythons[0]}"
