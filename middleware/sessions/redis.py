@@ -26,7 +26,8 @@ _BUDGET = 0.25  # seconds for a command, with the connection to it
 _MAX_CONNECTIONS = 50  # of an event loop
 _CREATED, _SEEN, _DATA = b"created", b"seen", b"d:"
 
-# KEYS: the session. ARGV: whether to make it, its milliseconds if it is renewed, how many fields to delete, those, names and values.
+# KEYS: the session. ARGV: whether to make it, its milliseconds if it is renewed, how many fields to delete, those,
+# names and values.
 _CHANGE = """
 if ARGV[1] == '0' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 if ARGV[1] == '1' then redis.call('DEL', KEYS[1]) end
