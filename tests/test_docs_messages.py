@@ -379,8 +379,15 @@ SESSION_MISTAKES: dict[str, list[Callable[[], Any]]] = {
         sessions(scope_key="headers"),
     ],
     "`MemoryStore(0)`": [lambda: MemoryStore(0)],
-    '`SQLiteStore(":memory:")`, or a folder': [lambda: SQLiteStore(":memory:"), lambda: SQLiteStore(ROOT)],
-    '`RedisStore("localhost:6379")`': [lambda: RedisStore("localhost:6379")],
+    '`SQLiteStore(":memory:")`, a folder, or a path with a NUL': [
+        lambda: SQLiteStore(":memory:"),
+        lambda: SQLiteStore(ROOT),
+        lambda: SQLiteStore("a\0b"),
+    ],
+    '`RedisStore("localhost:6379")`, or an option that redis does not know: `…/0?bogus=1`': [
+        lambda: RedisStore("localhost:6379"),
+        lambda: RedisStore("redis://localhost:6379/0?bogus=1"),
+    ],
     "`RedisStore` without the extra": [without("redis.asyncio", lambda: RedisStore("redis://localhost"))],
     "`DjangoSessionMiddleware` without Django": [without("django", lambda: DjangoSessionMiddleware(app))],
     "the class in Django's `settings.MIDDLEWARE`, or a view": [

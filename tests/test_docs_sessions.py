@@ -507,6 +507,17 @@ async def test_the_lines_about_late_writes_are_quoted(caplog: pytest.LogCaptureF
     assert found == [{"user": "Ada", "late": True}]
 
 
+async def test_the_error_about_a_late_login_is_quoted() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        scope["session"].regenerate()
+
+    for options in ({"secret_key": SECRET}, {"store": MemoryStore()}):
+        with pytest.raises(RuntimeError) as caught:
+            await headers_of(SessionMiddleware(app, **options))  # type: ignore[arg-type]
+        assert quotes(HELP, f"RuntimeError: {caught.value}")
+
+
 async def test_the_line_about_a_write_after_a_logout_is_quoted(caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryStore()
     value = cookie_in(await headers_of(SessionMiddleware(page(write), store=store)))
@@ -554,7 +565,7 @@ def test_each_line_of_the_log_has_a_heading() -> None:
     headings = re.findall("^### (.*)$", TEXTS[HELP].partition("\n## Sessions\n")[2].partition("\n## ")[0], re.MULTILINE)
     texts = [flat(block) for block in blocks(HELP, "text")]
     told = [heading for heading in headings if heading[0].islower() or heading.startswith("Redis")]
-    assert len(told) == 9
+    assert len(told) == 10
     assert all(any(heading in text for text in texts) for heading in told)
 
 
@@ -669,7 +680,8 @@ async def test_the_store_of_the_page_keeps_what_a_store_has_to_keep() -> None:
         assert await store.save("k", Change({"a": b"1", "b": b"2"}, (), 5, 4), 60)
         assert await store.save("k", Change({"c": b"3"}, ["a"], 6), 60)
         assert await store.touch("k", 7, 60)
-        assert await store.load("k") == ({"b": b"2", "c": b"3"}, 4, 7)
+        assert await store.save("k", Change({"d": b"4"}, ["b"], None), 0)
+        assert await store.load("k") == ({"c": b"3", "d": b"4"}, 4, 7)
         assert await store.save("k", Change({}, (), 8), 0)
         assert await store.load("k") is None
         await store.save("k", Change({"a": b"1"}, (), 5, 4), 60)

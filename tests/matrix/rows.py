@@ -66,8 +66,7 @@ GINGER_DJ = Row(
 FRAMEWORKS = (*DJANGO, GINGER_DJ)
 
 # The floors of pyproject.toml; anyio's is that of the tests (`anyio_mode`), starlette alone would allow 3.6.2.
-# Newer releases of Channels, Django and FastAPI ask for more. asgiref 3.8 blocks the event loop where Django's handler
-# waits for its threads, which no test may.
+# Newer releases of Channels, Django and FastAPI ask for more.
 LOWEST = Row(
     "lowest",
     ("3.11",),
@@ -77,7 +76,7 @@ LOWEST = Row(
         *("cryptography==44.0.0", "redis==5.2.0"),
         *TESTING,
     ),
-    left_out=("test_frameworks.py", "test_django.py"),
+    left_out=("test_frameworks.py",),
 )
 
 # With hiredis here, and without it in the lowest row: redis has two parsers.

@@ -177,6 +177,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, Any, str, str]]] = {
     # Attributes that contradict each other
     "host, not secure": ({"session_cookie": "__Host-a", "https_only": False}, dropped("session_cookie='__...'")),
     "secure, not secure": ({"session_cookie": "__secure-a", "https_only": False}, dropped("session_cookie='__...'")),
+    "http, not secure": ({"session_cookie": "__Http-a", "https_only": False}, dropped("session_cookie='__...'")),
     "none, not secure": ({"same_site": "none", "https_only": False}, dropped("same_site='none'")),
     "partitioned, not secure": ({"partitioned": True, "https_only": False}, dropped("partitioned=True")),
     "host and domain": (
@@ -210,7 +211,7 @@ TAKEN: list[dict[str, Any]] = [
     {"secret_key_fallbacks": None},
     *[
         {"session_cookie": name}
-        for name in ("s", "__Host-session", "__Secure-x", "a.b", "__a", "_host", "!#$%&'*+-.^_`|~")
+        for name in ("s", "__Host-session", "__Http-x", "__Secure-x", "a.b", "__a", "_host", "!#$%&'*+-.^_`|~")
     ],
     *[{"path": path} for path in ("/", "/shop", "/a%20b/", "/a,b=c\"'<>")],
     *[{"same_site": value} for value in ("lax", "strict", "none")],
@@ -246,10 +247,10 @@ def test_what_is_right_is_taken(keywords: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("given", "reason", "remedy"),
     [
-        (b"x", "is not a list", "write secret_key_fallbacks=list(...)"),
-        ({"a": KEY}, "is not a list", "write secret_key_fallbacks=list(...)"),
-        (5, "is not a list", "write secret_key_fallbacks=list(...)"),
-        (iter([KEY]), "is not a list", "write secret_key_fallbacks=list(...)"),
+        (b"x", "is not a list", "write secret_key_fallbacks=[...]"),
+        ({"a": KEY}, "is not a list", "write secret_key_fallbacks=[...]"),
+        (5, "is not a list", "write secret_key_fallbacks=[...]"),
+        (iter([KEY]), "is not a list", "write secret_key_fallbacks=[...]"),
     ],
 )
 def test_the_fallbacks_are_a_list(given: Any, reason: str, remedy: str) -> None:
@@ -389,10 +390,13 @@ FORCED: list[tuple[dict[str, Any], bool]] = [
     ({"https_only": True}, True),
     ({"session_cookie": "__Host-a"}, True),
     ({"session_cookie": "__secure-a"}, True),
+    ({"session_cookie": "__Http-a", "path": "/a", "domain": "a.example"}, True),
+    ({"session_cookie": "__HTTP-a"}, True),
     ({"same_site": "none"}, True),
     ({"partitioned": True}, True),
     ({"session_cookie": "_Host-a", "same_site": "strict"}, False),
     ({"session_cookie": "Host-a"}, False),
+    ({"session_cookie": "__Httpa"}, False),
 ]
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import django
 import pytest
 from asgiref.sync import sync_to_async
+from blockbuster import blockbuster_ctx
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.management import call_command
@@ -58,6 +59,14 @@ class Urls:
 @pytest.fixture(params=["asyncio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
     return "asyncio", {"use_uvloop": request.param == "uvloop"}
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    with blockbuster_ctx() as blockbuster:
+        # asgiref 3.8 waits for the threads of Django's handler there.
+        blockbuster.functions["threading.Lock.acquire"].can_block_in("asgiref/sync.py", "__aexit__")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -284,11 +293,15 @@ async def test_the_cookie_has_the_name_that_django_gives_it(ada: Any):
         assert is_nobodys(await connect("", headers=cookie_header(sessionid=value, xsid=value)))
 
 
-async def test_a_cookie_of_the_same_name_that_is_none_of_djangos_is_not_in_the_way(ada: Any):
+async def test_of_two_cookies_the_last_one_counts_as_for_django_itself(ada: Any):
     value = await log_in(ada)
-    for wrong in ("", "a" * 32, "\xff"):
-        header = f"sessionid={wrong}; sessionid={value}".encode("latin-1")
-        assert (await connect("", headers=[(b"cookie", header)]))["user"] == ada
+    for wrong in ("", "a" * 32, "\xff", '"'):
+        for cookies, is_known in ((f"{wrong}; sessionid={value}", True), (f"{value}; sessionid={wrong}", False)):
+            assert ("_auth_user_id" in (await ask("/session/", cookies))[1]) is is_known
+            assert is_nobodys(await connect(cookies)) is not is_known
+            lines = [(b"cookie", f"sessionid={cookie}".encode("latin-1")) for cookie in cookies.split("; sessionid=")]
+            assert is_nobodys(await connect("", headers=lines)) is not is_known
+    assert (await connect(f'"{value}"'))["user"] == ada
 
 
 async def test_without_djangos_users_there_is_the_session_only(database: Any):
@@ -329,6 +342,57 @@ async def test_what_was_written_is_saved_though_the_application_raises(ada: Any)
     assert (await ask("/session/", value))[1]["theme"] == "dark"
 
 
+async def test_the_exception_of_the_application_goes_out_where_saving_fails_too(
+    ada: Any, caplog: pytest.LogCaptureFixture
+):
+    error = LookupError("raised by the application")
+
+    async def fail(scope: Any) -> None:
+        scope["session"]["not JSON"] = object()
+        raise error
+
+    async def end(scope: Any) -> None:
+        scope["session"]["not JSON"] = object()
+
+    value = await log_in(ada)
+    with pytest.raises(LookupError) as caught:
+        await connect(value, app=fail)
+    assert caught.value is error
+    assert ["could not be saved after the application had failed" in message for message in told(caplog)] == [True]
+    with pytest.raises(TypeError):
+        await connect(value, app=end)
+    assert (await connect(value))["user"] == ada
+
+
+@each_server_side_engine
+async def test_of_a_session_that_was_flushed_nothing_is_told(engine: str, ada: Any, caplog: pytest.LogCaptureFixture):
+    async def flush(scope: Any) -> None:
+        await sync_to_async(scope["session"].flush)()
+
+    async def write_too(scope: Any) -> None:
+        await flush(scope)
+        scope["session"]["theme"] = "dark"
+
+    with using(engine):
+        for app, warnings in ((flush, 0), (write_too, 1)):
+            value = await log_in(ada)
+            await connect(value, app=app)
+            assert ["only Django sets its cookie" in message for message in told(caplog)] == [True] * warnings
+            assert is_nobodys(await connect(value))
+    await sync_to_async(connections.close_all)()
+
+
+async def test_a_session_under_another_key_is_lost_and_that_is_told(ada: Any, caplog: pytest.LogCaptureFixture):
+    async def cycle(scope: Any) -> None:
+        await sync_to_async(scope["session"].cycle_key)()
+
+    value = await log_in(ada)
+    await connect(value, app=cycle)
+    assert is_nobodys(await connect(value))
+    await sync_to_async(connections.close_all)()
+    assert ["only Django sets its cookie" in message for message in told(caplog)] == [True]
+
+
 async def test_what_is_not_written_is_not_saved(ada: Any):
     async def read(scope: Any) -> None:
         assert "theme" not in scope["session"]
@@ -340,16 +404,24 @@ async def test_what_is_not_written_is_not_saved(ada: Any):
 
 
 @each_server_side_engine
-async def test_what_django_wrote_meanwhile_is_overwritten_as_between_two_of_its_requests(engine: str, ada: Any):
+async def test_what_django_wrote_meanwhile_stays_and_only_what_changed_is_written(engine: str, ada: Any):
+    async def begin(scope: Any) -> None:
+        scope["session"].update({"cart": [1], "old": "1", "both": "1", "left": "1"})
+
     async def write(scope: Any) -> None:
-        await ask("/session/", value, query="theme=dark")
-        scope["session"]["size"] = "large"
+        session = scope["session"]
+        await ask("/session/", value, query="theme=dark&both=2&left=2&old=2")
+        session["cart"].append(2)
+        session.update({"size": "large", "both": "3", "left": "1"})
+        del session["old"]
 
     with using(engine):
         value = await log_in(ada)
+        await connect(value, app=begin)
         await connect(value, app=write)
         data = (await ask("/session/", value))[1]
-        assert (data.get("theme"), data["size"]) == (None, "large")
+        djangos, ours = {"theme": "dark", "left": "2"}, {"cart": [1, 2], "size": "large", "both": "3"}
+        assert {name: found for name, found in data.items() if not name.startswith("_auth")} == djangos | ours
 
 
 @each_server_side_engine
@@ -437,8 +509,10 @@ async def test_a_thousand_websockets_hold_no_database_connection_but_the_one_tha
     ending.set()
     await asyncio.gather(*tasks)
     assert len(still_open()) == kept
-    assert (await ask("/session/", value))[1]["theme"] == "dark"
     await sync_to_async(connections.close_all)()
+    monkeypatch.setitem(database, "CONN_MAX_AGE", 0)  # Django would keep the next one in a thread that ends
+    assert (await ask("/session/", value))[1]["theme"] == "dark"
+    assert not still_open()
 
 
 async def test_without_a_cookie_nothing_is_asked_of_the_database(ada: Any, connected: list[Any]):

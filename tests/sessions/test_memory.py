@@ -94,10 +94,10 @@ async def test_what_has_expired_is_freed(clock: SimpleNamespace, grown: Callable
     store = MemoryStore()
     for number in range(1_000):
         await make(store, str(number), value=bytes(1_000))
-    assert grown() > 1_000_000
+    assert 1_000_000 < (full := grown()) < 5_000_000
     clock.now += 60
     await make(store, "new")
-    assert grown() < 500_000
+    assert grown() < full - 1_000_000
     assert await alive(store, "new") == ["new"]
 
 
@@ -106,7 +106,7 @@ async def test_a_storm_leaves_no_more_than_the_sessions(verb: str, grown: Callab
     store = MemoryStore()
     keys = [str(number) for number in range(10)]
     await make(store, *keys)
-    for number in range(30_000):
+    for number in range(10_000):
         key = keys[number % 10]
         if verb == "touch":
             await store.touch(key, number, 60 + number)
@@ -116,7 +116,7 @@ async def test_a_storm_leaves_no_more_than_the_sessions(verb: str, grown: Callab
             if verb == "deleted":
                 await store.delete(key)
             await make(store, key, ttl=60 + number)
-    assert grown() < 500_000
+    assert grown() < 300_000
     assert await alive(store, *keys) == keys
 
 

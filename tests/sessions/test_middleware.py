@@ -620,7 +620,6 @@ async def test_a_websocket_that_is_closed_at_once_keeps_nothing_and_says_so(capl
         (lambda s: s.update(b=1), True),
         (lambda s: s["cart"].append(2), True),
         (lambda s: s.pop("user"), True),
-        (lambda s: s.regenerate(), True),
         (lambda s: s.clear(), True),
         (lambda s: s.invalidate(), True),
         (lambda s: s.update(user=5), False),
@@ -641,6 +640,22 @@ async def test_a_change_that_comes_too_late_is_lost_with_a_warning(
         for record in caplog.records:
             assert (record.name, record.levelno) == ("middleware.sessions", logging.WARNING)
             assert "after the response had begun" in record.getMessage()
+
+
+@pytest.mark.parametrize("start", [START, ACCEPT, DENIED], ids=lambda start: start["type"])
+@pytest.mark.parametrize("options", [{"secret_key": KEY}, {"store": MemoryStore()}], ids=["cookie", "store"])
+async def test_to_regenerate_too_late_is_an_error_and_changes_nothing(
+    start: Message, options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    (cookie,) = await set_by(SessionMiddleware(writing(user=5), **options))
+    found: list[Any] = []
+    for before in (nothing, dict):
+        layer = SessionMiddleware(App(before, lambda s: s.regenerate(), start), **options)
+        with pytest.raises(RuntimeError, match=r"^regenerate\(\) must come before the response begins"):
+            await head(layer, cookie, start=start)
+        await head(SessionMiddleware(App(lambda s: found.append(dict(s))), **options), cookie)
+    assert found == [{"user": 5}] * 2
+    assert caplog.records == []
 
 
 async def test_what_was_taken_in_time_and_is_changed_too_late_is_lost_with_a_warning(
@@ -896,6 +911,16 @@ async def test_a_session_that_ends_deletes_its_cookie(ending: str) -> None:
         b"session=null; path=/a; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly; samesite=strict; domain=a.example"
     )
     assert await read(SessionMiddleware, line.partition(b";")[0]) == {}
+
+
+@pytest.mark.parametrize("after", [nothing, dict, lambda s: s.get("user"), lambda s: s.clear()])
+async def test_of_a_logout_nothing_is_told(after: Doing, caplog: pytest.LogCaptureFixture) -> None:
+    for options in ({"secret_key": KEY}, {"store": MemoryStore()}):
+        for end in (lambda s: s.clear(), lambda s: s.invalidate()):
+            (cookie,) = await set_by(SessionMiddleware(writing(user={"id": 5}), **options))
+            app = App(lambda s, end=end: [s.get("user"), end(s)], after)
+            assert await set_by(SessionMiddleware(app, **options), cookie) == [b"session=null"]
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("ending", ["clear", "invalidate", "written and emptied", "regenerated and emptied"])
@@ -1195,9 +1220,15 @@ COOKIES = [
     b"session=",
     b"a=b",
 ]
+
+
+def regenerate(session: Any) -> None:
+    session.regenerate()
+
+
 DOINGS: list[Doing] = [
     *[nothing, len, dict, repr, lambda s: s.get("user"), lambda s: s.update(b=[1]), lambda s: s.clear()],
-    *[lambda s: s.setdefault("cart", []).append(2), lambda s: s.regenerate(), lambda s: s.invalidate()],
+    *[lambda s: s.setdefault("cart", []).append(2), regenerate, lambda s: s.invalidate()],
     *[lambda s: s.pop("user", None), lambda s: [s.id, s.is_new, s.created, s.expires_at]],
 ]
 
@@ -1247,11 +1278,15 @@ def test_no_request_fails_whatever_is_in_it(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = App(
-        lambda session: [doing(session) for doing in doings],
-        lambda session: [doing(session) for doing in late],
-        {**start, "headers": answered},
-    )
+    def too_late(session: Any) -> None:
+        for doing in late:
+            if doing is regenerate:
+                with pytest.raises(RuntimeError):
+                    doing(session)
+            else:
+                doing(session)
+
+    app = App(lambda session: [doing(session) for doing in doings], too_late, {**start, "headers": answered})
     scope = {**scope_of(start=start), "headers": headers}
     before = [*headers], [*answered]
     with at(clock):

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -215,7 +215,9 @@ def test_those_who_wait_for_a_locked_database_do_not_wait_for_each_other(
 # What can be wrong
 
 
-@pytest.mark.parametrize("wrong", ["", ":memory:", None, 5, b"sessions.sqlite3", ["a"], Path(), "FOLDER"], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", ["", ":memory:", None, 5, b"sessions.sqlite3", ["a"], "a\0b", Path("a\0b"), Path(), "FOLDER"], ids=repr
+)
 def test_what_is_no_file_is_refused(wrong: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="path=.* is not the path of a file"):
         SQLiteStore(tmp_path if wrong == "FOLDER" else wrong)
@@ -288,6 +290,69 @@ def test_a_file_that_is_there_again_is_used(tmp_path: Path) -> None:
     make(store, KEY)
     assert anyio.run(store.load, KEY) == RECORD
     anyio.run(close, store)
+
+
+def deleted(path: Path) -> None:
+    for file in [*path.parent.iterdir()]:
+        file.unlink()
+
+
+def replaced(path: Path) -> None:
+    """Another database is put in its place, as a backup would be that is played back."""
+    deleted(path)
+    other = SQLiteStore(path.with_name("other"))
+    make(other, "other")
+    anyio.run(close, other)
+    os.replace(path.with_name("other"), path)
+
+
+@pytest.mark.parametrize(("change", "there"), [(deleted, None), (replaced, RECORD)], ids=["deleted", "replaced"])
+def test_a_file_that_was_deleted_or_replaced_is_opened_anew(
+    store: SQLiteStore, path: Path, change: Callable[[Path], None], there: Record | None
+) -> None:
+    make(store, KEY)
+    change(path)
+    assert anyio.run(store.load, KEY) is None
+    assert anyio.run(store.load, "other") == there
+    make(store, KEY)
+    assert anyio.run(store.load, KEY) == RECORD
+    assert asked(path, "SELECT count(*) FROM session") == [1 if there is None else 2]
+    assert opened_files(path) <= {path.name, f"{path.name}-wal", f"{path.name}-shm"}
+
+
+def opened_files(path: Path) -> set[str]:
+    """The names of files beside the database that this process has open, as they are now."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            file = Path(os.readlink(f"/proc/self/fd/{number}"))
+            if file.parent == path.parent:
+                found.add(file.name)
+    return found
+
+
+def test_nothing_stays_open_when_the_store_is_garbage(path: Path) -> None:
+    store = SQLiteStore(path)
+    make(store, KEY)
+    assert opened_files(path) == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
+    del store
+    gc.collect()
+    assert opened_files(path) == set()
+
+
+def test_nothing_is_open_in_a_fork(store: SQLiteStore, path: Path) -> None:
+    make(store, KEY)
+    assert opened_files(path)
+    inside, outside = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(outside, b"%d" % len(opened_files(path)))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(inside, 10) == b"0"
+    for end in (inside, outside):
+        os.close(end)
+    assert anyio.run(store.load, KEY) == RECORD
 
 
 def test_a_file_that_is_damaged_in_use_is_an_error(store: SQLiteStore, path: Path) -> None:

@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from middleware import Session
-from middleware.sessions import Change, Record, keepers, memory, sqlite
+from middleware.sessions import Change, Record, SessionStoreError, keepers, memory, sqlite
 from tests.asgi import BODY, CONNECT, START, http_scope, websocket_scope
 
 from .servers import (
@@ -131,18 +131,37 @@ async def test_a_record_that_was_deleted_does_not_come_back(store: Any) -> None:
     assert await store.load(KEY) == Record({"c": b"3"}, 1_000, 1_000)
 
 
+async def test_a_change_that_renews_nothing_leaves_the_times(store: Any) -> None:
+    await store.save(KEY, created(a=b"1", b=b"2"), 60)
+    assert await store.touch(KEY, 1_007, 60) is True
+    assert await store.save(KEY, Change({"c": b"3"}, ["a"], None), 0) is True
+    assert await store.load(KEY) == Record({"b": b"2", "c": b"3"}, 1_000, 1_007)
+    assert await store.save(KEY, Change({}, ["b", "c"], None), 0) is True
+    assert await store.load(KEY) == Record({}, 1_000, 1_007)
+    assert await store.save(OTHER, Change({"a": b"1"}, (), None), 60) is False
+    assert await store.load(OTHER) is None
+
+
 @pytest.mark.parametrize("place", ONCE, indirect=True, ids="-".join)
 async def test_a_record_expires(store: Any) -> None:
     for name in ("read", "written", "touched", "made again"):
         await store.save(name, created(a=b"1"), 1)
-    for name in ("kept by a write", "kept by a touch", "shortened"):
-        await store.save(name, created(a=b"1"), 60 if name == "shortened" else 1)
+    for name in ("kept by a write", "kept by a touch", "not renewed", "gone"):
+        await store.save(name, created(a=b"1"), 1)
+    for name in ("shortened", "not shortened"):
+        await store.save(name, created(a=b"1"), 60)
+    await store.save("not renewed", Change({"b": b"2"}, (), None), 60)
+    await store.save("not shortened", Change({"b": b"2"}, (), None), 1)
     await store.save("kept by a write", Change({"b": b"2"}, (), 1_001), 60)
     await store.touch("kept by a touch", 1_001, 60)
     await store.touch("shortened", 1_001, 1)
     await anyio.sleep(1.1)
     assert await store.load("read") is None
     assert await store.load("shortened") is None
+    assert await store.load("not renewed") is None
+    assert await store.load("not shortened") == Record({"a": b"1", "b": b"2"}, 1_000, 1_000)
+    assert await store.save("gone", Change({"b": b"2"}, (), None), 60) is False
+    assert await store.load("gone") is None
     assert await store.save("written", Change({"b": b"2"}, (), 1_001), 60) is False
     assert await store.touch("touched", 1_001, 60) is False
     assert await store.save("made again", created(b=b"2"), 60) is True
@@ -204,6 +223,25 @@ async def test_changes_at_once_are_all_kept(store: Any) -> None:
             writers.start_soon(store.save, KEY, Change({f"n{number}": b"1"}, (), 1_000), 60)
     record = await store.load(KEY)
     assert record.fields == {"base": b"0", **{f"n{number}": b"1" for number in range(30)}}
+
+
+async def test_a_value_that_is_not_json_is_left_out_and_left_alone(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    visitor = Visitor(store)
+    await visitor.visit(write(a=1))
+    key = sha256(visitor.cookie or b"").hexdigest()
+    broken = {"b": b"{", "c": b"", "d": b"\xff", "e": b"[" * 60_000}
+    await store.save(key, Change(broken, (), None), 60)
+    assert await visitor.data() == {"a": 1}
+    told = {(record.levelno, record.getMessage()) for record in caplog.records}
+    assert told == {(logging.WARNING, f"session[{name!r}] in the store is not JSON; it is left out") for name in broken}
+    await visitor.visit(lambda session: [session.pop("b", None), session.update(a=2, c=3)])
+    assert (await store.load(key)).fields == {**broken, "a": b"2", "c": b"3"}
+    del broken["c"]
+    await visitor.visit(Session.regenerate)
+    moved = sha256(visitor.cookie or b"").hexdigest()
+    assert (await store.load(moved)).fields == {**broken, "a": b"2", "c": b"3"}
 
 
 # SessionMiddleware: what it asks of a store
@@ -323,6 +361,41 @@ async def test_a_request_that_only_reads_erases_nothing(store: Any) -> None:
     assert await visitor.data() == {"a": [2], "b": 3}
 
 
+async def test_a_session_emptied_key_by_key_goes_on(store: Any) -> None:
+    visitor = Visitor(store)
+    await visitor.visit(write(a=1, b=2))
+    before = visitor.cookie
+
+    async def page(session: Session) -> None:
+        for key in [*session]:
+            del session[key]
+        await visitor.visit(write(c=3))
+
+    assert await visitor.visit(page) == Answer(200, [], None)
+    assert await visitor.data() == {"c": 3}
+    assert await visitor.visit(lambda session: session.popitem()) == Answer(200, [], None)
+    await visitor.visit(write(d=4))
+    assert (visitor.cookie, await visitor.data()) == (before, {"d": 4})
+
+
+NO_CONTENT: dict[str, Any] = {"None": None, "an empty dict": {}, "something else": type("Empty", (), {})}
+
+
+@pytest.mark.parametrize("put", NO_CONTENT)
+async def test_nothing_in_place_of_a_session_ends_it(store: Any, put: str) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"] = NO_CONTENT[put]
+        await send(START)
+        await send(BODY)
+
+    visitor = Visitor(store)
+    await visitor.visit(write(user="ada"))
+    copied = Visitor(store, visitor.cookie)
+    (line,) = (await visitor.call(application, http_scope(headers=visitor.headers()))).cookies
+    assert line.startswith(b"session=null;")
+    assert await copied.data() == {}
+
+
 async def test_a_session_emptied_by_two_requests_is_not_ended_by_one_that_reads(store: Any) -> None:
     visitor = Visitor(store)
     await visitor.visit(write(a=1, b=2))
@@ -352,6 +425,53 @@ async def test_regenerate_moves_the_data_to_an_id_that_is_new(store: Any) -> Non
     assert await Visitor(store, before).data() == {}
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_what_others_wrote_meanwhile_goes_on_in_the_new_session(store: Any, times: int) -> None:
+    visitor = Visitor(store)
+    await visitor.visit(write(cart=[1], gone=1, both=0))
+    before = visitor.cookie
+
+    async def page(session: Session) -> None:
+        session["both"] = 2
+        await visitor.visit(lambda inner: [inner.update(cart=[1, 2], new=1, both=1), inner.pop("gone")])
+        for _ in range(times):
+            session.regenerate()
+        session["user"] = "ada"
+
+    assert len((await visitor.visit(page)).cookies) == 1
+    assert visitor.cookie != before
+    assert await visitor.data() == {"cart": [1, 2], "new": 1, "both": 2, "user": "ada"}
+    assert await Visitor(store, before).data() == {}
+
+
+async def test_regenerate_twice_is_the_same_as_once(counting: Counting) -> None:
+    visitor = Visitor(counting)
+    await visitor.visit(write(a=1))
+    counting.asked.clear()
+    await visitor.visit(lambda session: [session.regenerate(), session.regenerate()])
+    assert counting.asked == ["load", "load", "save", "delete"]
+    assert await visitor.data() == {"a": 1}
+
+
+async def test_an_ended_session_does_not_go_on_in_another(counting: Counting, caplog: pytest.LogCaptureFixture) -> None:
+    visitor, flying = Visitor(counting.store), Visitor(counting)
+    await visitor.visit(write(user="ada"))
+    before = flying.cookie = visitor.cookie
+
+    async def page(session: Session) -> None:
+        assert session["user"] == "ada"
+        await visitor.visit(Session.invalidate)
+        session.regenerate()
+        session["rights"] = "all"
+
+    assert await flying.visit(page) == Answer(200, [], None)
+    assert flying.cookie == before
+    assert counting.changes == []
+    (logged,) = caplog.records
+    assert logged.levelno == logging.WARNING
+    assert "had ended before a request that was under way changed it" in logged.message
+
+
 async def test_what_is_written_after_an_end_is_in_another_session(counting: Counting) -> None:
     visitor = Visitor(counting)
     await visitor.visit(write(user="ada"))
@@ -365,7 +485,6 @@ async def test_what_is_written_after_an_end_is_in_another_session(counting: Coun
 ENDS: dict[str, Page] = {
     "clear": lambda session: session.clear(),
     "invalidate": lambda session: session.invalidate(),
-    "every key": lambda session: [session.pop(key) for key in [*session]],
 }
 IN_FLIGHT: dict[str, Callable[[Session], Any]] = {
     "write": lambda session: session.update(late=1),
@@ -516,6 +635,36 @@ async def test_nobody_stays_beyond_the_absolute_timeout(store: Any, clock: Simpl
     assert 3_600 <= clock.now - start <= 3_650
 
 
+@pytest.mark.parametrize("place", ONCE[:2], indirect=True, ids="-".join)
+@pytest.mark.parametrize("after", [99, 100])
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "too late"])
+async def test_a_write_renews_what_is_due_before_the_response_begins(
+    store: Any, clock: SimpleNamespace, after: int, late: bool
+) -> None:
+    counting = Counting(store)
+    visitor = Visitor(counting, idle_timeout=1_000)
+    await visitor.visit(write(a=1))
+    began = clock.now
+    clock.now += after
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if not late:
+            scope["session"]["a"] = 2
+        await send(START)
+        if late:
+            scope["session"]["a"] = 2
+            await scope["session"].save()
+            scope["session"]["b"] = 3
+        await send(BODY)
+
+    renews = after == 100 and not late
+    answer = await visitor.call(application, http_scope(headers=visitor.headers()))
+    assert len(answer.cookies) == renews
+    assert [change.seen for change in counting.changes[1:]] == [clock.now if renews else None] * (1 + late)
+    clock.now = began + 1_001  # it was to end here
+    assert await visitor.data() == ({"a": 2} if renews else {})
+
+
 def _max_age(line: bytes) -> int:
     return int(line.lower().partition(b"max-age=")[2].partition(b";")[0])
 
@@ -593,6 +742,31 @@ async def test_a_websocket_saves_by_hand_at_any_time(store: Any) -> None:
 
     await visitor.call(socket(steps), websocket_scope(headers=visitor.headers()), CONNECT)
     assert seen == [{"a": [0]}, {"a": [0, 1]}, {"a": [0, 1, 2]}]
+
+
+class Failing(Counting):
+    """A store that cannot be read."""
+
+    async def load(self, key: str) -> Record | None:
+        raise SessionStoreError("out of order")
+
+
+async def test_to_save_by_hand_raises_the_error_of_a_store_that_could_not_be_read(store: Any) -> None:
+    raised: list[str] = []
+
+    async def steps(session: Session, send: Any) -> None:
+        for message in (ACCEPT, None):
+            with pytest.raises(SessionStoreError) as caught:
+                await session.save()
+            raised.append(str(caught.value))
+            if message:
+                await send(message)
+
+    failing = Failing(store)
+    visitor = Visitor(failing, b"a" * 43)
+    await visitor.call(socket(steps), websocket_scope(headers=visitor.headers()), CONNECT)
+    assert raised == ["out of order"] * 2
+    assert failing.asked == []
 
 
 def stream(steps: Steps) -> Any:
