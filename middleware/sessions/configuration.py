@@ -13,9 +13,10 @@ from starlette.datastructures import Secret
 from .._asgi import application_problem
 from .._errors import Problem, check_flag, refuse
 from .._headers import is_token
+from .cookie_keeper import CookieKeeper
 from .cookies import Cookie
-from .keepers import CookieKeeper, StoreKeeper
 from .lifetimes import LONGEST, Lifetimes
+from .store_keeper import StoreKeeper
 from .tokens import EncryptedTokens, SignedTokens, StarletteTokens
 
 _logger = logging.getLogger("middleware.sessions")

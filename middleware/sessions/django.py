@@ -72,21 +72,21 @@ class DjangoSessionMiddleware:
 
         keys = await _with_session(scope.get("headers") or ())
         session = keys["session"]
-        before = copy.deepcopy(_data(session))
+        key, before = session.session_key, copy.deepcopy(_data(session))
         try:
             if scope.keys() & keys.keys():
                 await call_with_copy(self.app, scope, {**scope, **keys}, receive, sending)
             else:
-                for key, value in keys.items():
-                    scope[key] = value
+                for name, value in keys.items():
+                    scope[name] = value
                 await self.app(scope, receive, sending)
         except Exception:
             try:
-                await _keep(session, before)
+                await _keep(session, key, before)
             except Exception:
                 _logger.exception("a session of Django's could not be saved after the application had failed")
             raise
-        await _keep(session, before)
+        await _keep(session, key, before)
 
 
 class _Login(dict[str, Any]):
@@ -109,9 +109,9 @@ async def _with_session(headers: Headers) -> dict[str, Any]:
     return await _in_djangos_thread(_load, cookie) if cookie else _find(None)
 
 
-async def _keep(session: Any, before: Data) -> None:
+async def _keep(session: Any, key: str | None, before: Data) -> None:
     if session.modified:
-        await _in_djangos_thread(_save, session, before)
+        await _in_djangos_thread(_save, session, key, before)
 
 
 async def _in_djangos_thread(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -158,23 +158,25 @@ def _find(cookie: str | None) -> dict[str, Any]:
     return keys
 
 
-def _save(session: Any, before: Data) -> None:
-    """Save what changed in a session, and leave alone what others saved meanwhile."""
+def _save(session: Any, key: str | None, before: Data) -> None:
+    """Save what changed in a session, by its key and its data as loaded; leave alone what others saved meanwhile."""
     from django.contrib.sessions.backends.base import UpdateError
     from django.db import close_old_connections
 
-    key, data = session.session_key, dict(session.items())
+    data = dict(session.items())
     try:
-        newest = type(session)(key)
-        current = dict(newest.items()) if key else {}
-        if key and not newest.session_key:
-            raise UpdateError
-        for name in before.keys() - data.keys() & current.keys():
-            del newest[name]
-        newest.update({name: value for name, value in data.items() if name not in before or before[name] != value})
-        if key:
+        is_lost = key is None or session.session_key != key
+        if not is_lost:
+            newest = type(session)(key)
+            current = newest.keys()
+            if not newest.session_key:
+                raise UpdateError
+            for name in (before.keys() - data.keys()) & current:
+                del newest[name]
+            newest.update({name: value for name, value in data.items() if name not in before or before[name] != value})
             newest.save()
-        if newest.session_key != key or (data and not key):
+            is_lost = newest.session_key != key
+        if is_lost and data:
             _logger.warning("what was written to a session of Django's is lost: only Django sets its cookie")
     except UpdateError:
         _logger.warning("a session of Django's had ended before what was written to it could be saved")

@@ -7,6 +7,7 @@ import sqlite3
 import time
 import weakref
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import anyio.to_thread
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS field (
 ) WITHOUT ROWID;
 """
 _WAIT = 5.0  # seconds for another process to finish its change
+_ATTEMPTS = 500  # within that time
 _THREADS = 4  # of an event loop, each with a connection
 _SWEPT = 10  # expired sessions that each new one takes along
 
@@ -161,11 +163,22 @@ class SQLiteStore:
     def _connect(self) -> _Connection:
         db = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
         try:
-            db.executescript(_SCHEMA)
+            self._prepare(db)
         except BaseException:
             db.close()
             raise
         return _Connection(db, _identity(self._path))
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        """Make the tables. For one who changes the journal mode of a new file SQLite does not wait by itself."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                db.executescript(_SCHEMA)
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or attempt == _ATTEMPTS:
+                    raise
+                sleep(_WAIT / _ATTEMPTS)
 
 
 class _Connection(NamedTuple):

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from middleware import Session, SQLiteStore
-from middleware.sessions import Change, Record, keepers, memory, sqlite
+from middleware.sessions import Change, Record, cookie_keeper, keeper, memory, sqlite, store_keeper
 from tests.asgi import BODY, START, http_scope
 
 from .servers import RedisServer, Visitor, close, new_store, redis_server
@@ -585,7 +585,7 @@ def follow(
 ) -> Iterator[Callable[[Steps], None]]:
     """What follows steps, with a model of its own each time, on one store."""
     clock = SimpleNamespace(now=1_000_000_000.0)
-    for module in (keepers, memory, sqlite):
+    for module in (cookie_keeper, keeper, memory, sqlite, store_keeper):
         monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: clock.now))
     model = CookieModel if kind == "cookie" else StoreModel
     store = None if kind == "cookie" else new_store(kind, tmp_path, lambda: request.getfixturevalue("redis"))

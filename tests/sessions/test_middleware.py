@@ -28,7 +28,7 @@ from starlette.routing import Mount, Route
 
 from middleware import ConfigurationError, MemoryStore, SessionMiddleware
 from middleware.lint import LintMiddleware
-from middleware.sessions import SessionTooLargeError, keepers
+from middleware.sessions import SessionTooLargeError, keeper
 from middleware.sessions.cookies import Cookie
 from middleware.sessions.session import Session
 from middleware.sessions.tokens import EncryptedTokens, SignedTokens, StarletteTokens, Token
@@ -398,7 +398,7 @@ async def test_a_session_that_nobody_touches_costs_nothing(
             EncryptedTokens: ("read", "write"),
             StarletteTokens: ("read",),
             json.JSONEncoder: ("encode",),
-            keepers: ("_decode",),
+            keeper: ("_decode",),
         }.items():
             for name in names:
                 patched.setattr(cls, name, counted(calls, name, getattr(cls, name)))

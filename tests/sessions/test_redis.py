@@ -19,7 +19,7 @@ import pytest
 import uvloop
 
 from middleware import ConfigurationError, RedisStore, Session
-from middleware.sessions import Change, Record, SessionStoreError, keepers
+from middleware.sessions import Change, Record, SessionStoreError, store_keeper
 from middleware.sessions import redis as redis_store
 from tests.asgi import BODY, CONNECT, START, http_scope, websocket_scope
 
@@ -260,7 +260,7 @@ async def test_a_renewal_that_fails_is_logged_and_no_error(
 ) -> None:
     visitor = Visitor(store)
     await visitor.visit(write(a=1))
-    monkeypatch.setattr(keepers, "time", SimpleNamespace(time=lambda: time.time() + 5 * 86_400))
+    monkeypatch.setattr(store_keeper, "time", SimpleNamespace(time=lambda: time.time() + 5 * 86_400))
 
     async def page(session: Session) -> None:
         assert session["a"] == 1

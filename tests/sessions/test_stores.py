@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from middleware import Session
-from middleware.sessions import Change, Record, SessionStoreError, keepers, memory, sqlite
+from middleware.sessions import Change, Record, SessionStoreError, cookie_keeper, keeper, memory, sqlite, store_keeper
 from tests.asgi import BODY, CONNECT, START, http_scope, websocket_scope
 
 from .servers import (
@@ -500,7 +500,7 @@ IN_FLIGHT: dict[str, Callable[[Session], Any]] = {
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The time of the package, which goes on by hand."""
     clock = SimpleNamespace(now=float(int(time.time())))
-    for module in (keepers, memory, sqlite):
+    for module in (cookie_keeper, keeper, memory, sqlite, store_keeper):
         monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: clock.now))
     return clock
 

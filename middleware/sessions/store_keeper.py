@@ -1,8 +1,7 @@
-"""Where the data of a session is between two requests: in the cookie, or in a store that the cookie points to."""
+"""Sessions in a store."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import secrets
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from .session import Session, Visit, encode, encode_fields
+from .keeper import Keeper, decode, plain
+from .session import Session, encode_fields
 from .store import Change, Record, SessionStore, SessionStoreError
-from .tokens import Readable, Token, Tokens
+from .visit import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Mapping
@@ -24,107 +24,12 @@ if TYPE_CHECKING:
     from .cookies import Cookie
     from .lifetimes import Lifetimes
 
-_decode = json.JSONDecoder().decode
 _logger = logging.getLogger("middleware.sessions")
 _DEAD = "a session had ended before a request that was under way changed it: that is lost"
 _ID = re.compile(rb"[A-Za-z0-9_-]{43}")  # 32 random bytes
 
 
-class _Keeper:
-    __slots__ = ("_cookie", "_lifetimes")
-
-    def __init__(self, cookie: Cookie, lifetimes: Lifetimes) -> None:
-        self._cookie = cookie
-        self._lifetimes = lifetimes
-
-    def line(self, visit: Visit, scheme: str | None) -> bytes | None:
-        """The value of Set-Cookie, if there is something to tell."""
-        if visit.cookie is None:
-            return None
-        if not visit.cookie:
-            return self._cookie.deleted(scheme)
-        return self._cookie.set(visit.cookie, self._lifetimes.age(visit.expires, int(time.time())), scheme)
-
-    def _begin(self, visit: Visit, created: int, seen: int) -> None:
-        visit.begin(created, seen, self._lifetimes.expires(created, seen))
-
-
-class CookieKeeper(_Keeper):
-    """The cookie holds the data.
-
-    Args:
-        cookie: Its name and attributes.
-        lifetimes: When a session ends.
-        tokens: The form of what is in it.
-        former: Another form that is read too, and written in the first one when the session changes.
-        foreign: A form that is not read, but told of.
-    """
-
-    __slots__ = ("_foreign", "_former", "_tokens", "_told")
-
-    def __init__(
-        self,
-        cookie: Cookie,
-        lifetimes: Lifetimes,
-        tokens: Tokens,
-        *,
-        former: Readable | None = None,
-        foreign: Readable | None = None,
-    ) -> None:
-        super().__init__(cookie, lifetimes)
-        self._tokens = tokens
-        self._former = former
-        self._foreign = foreign
-        self._told: list[str] = []
-
-    def open(self, headers: Headers) -> Session:
-        """The session of a request, which is read when it is touched."""
-        return Session.unread(Visit(), partial(self._read, headers))
-
-    def _read(self, headers: Headers, visit: Visit) -> Mapping[str, Any]:
-        now = int(time.time())
-        for value in self._cookie.found(headers):
-            visit.sent = True
-            for form in (self._tokens, self._former):
-                token = form.read(value) if form else None
-                if token and not self._lifetimes.are_over(token.created, token.seen, now):
-                    data = _decoded(token.data)
-                    if isinstance(data, dict):
-                        self._begin(visit, token.created, token.seen)
-                        visit.before = token.data
-                        return data
-            if self._foreign and not self._told and self._foreign.read(value):
-                self._told.append("once")
-                _logger.warning(
-                    "a session cookie of Starlette's class came and is not read: to go on with the sessions in those, "
-                    "write SessionMiddleware(..., accept_starlette_cookies=True)"
-                )
-        return {}
-
-    async def keep(self, session: Session) -> None:
-        """Say what the cookie is to be, if it changes."""
-        visit, now = session.visit, int(time.time())
-        before = data = visit.before or b""
-        if session.modified or session.shown:
-            values = _plain(session)
-            data = encode(values) if values else b""
-        session.touched = False
-        ends = not data and session.modified and visit.sent
-        if visit.started:
-            if ends or data != before:
-                _logger.warning(
-                    "a session was changed after the response had begun: its cookie cannot be sent any more"
-                )
-        elif ends:
-            visit.cookie, visit.before, visit.sent = b"", None, False
-        elif data and (data != before or self._lifetimes.are_worth_renewing(visit.seen, now)):
-            created = visit.created or now
-            self._begin(visit, created, now)
-            visit.before = data
-            visit.cookie = self._tokens.write(Token(data, created, now))
-
-
-class StoreKeeper(_Keeper):
+class StoreKeeper(Keeper):
     """A store holds the data, and the cookie an id that nobody can guess.
 
     Args:
@@ -197,7 +102,7 @@ class StoreKeeper(_Keeper):
         before: Mapping[str, bytes] = visit.before or {}
         fields = before
         if session.modified or session.shown:
-            fields = encode_fields(_plain(session))
+            fields = encode_fields(plain(session))
         if visit.cleared and not fields:
             visit.end()
         if visit.key:
@@ -275,29 +180,15 @@ def _difference(before: Mapping[str, bytes], fields: Mapping[str, bytes]) -> tup
     return changed, before.keys() - fields.keys()
 
 
-def _plain(session: Session) -> dict[str, Any]:
-    """The data of a session that was read, without touching it."""
-    return dict(dict.items(session))
-
-
 def _hashed(value: bytes) -> str:
     return sha256(value).hexdigest()
-
-
-def _decoded(data: bytes) -> Any:
-    """What was authenticated, or comes from the store: it may still have been written by something else."""
-    try:
-        return _decode(data.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError):
-        _logger.warning("the data of a session is not JSON; it is taken for none")
-        return None
 
 
 def _decoded_fields(record: Record, visit: Visit) -> dict[str, Any]:
     data = {}
     for name, value in record.fields.items():
         try:
-            data[name] = _decode(value.decode("utf-8", "surrogatepass"))
+            data[name] = decode(value)
         except (ValueError, RecursionError):
             _logger.warning("session[%r] in the store is not JSON; it is left out", name)
     visit.before = {name: record.fields[name] for name in data}
