@@ -304,13 +304,15 @@ class Table:
 
     async def save(self, key: str, change: Change, ttl: int) -> bool:
         record = self.records.get(key)
-        if record is None and change.created is None:
+        if change.created is not None:
+            record = Record({}, change.created, seen=change.created)
+        if record is None:
             return False
         if ttl < 1:
             raise SessionStoreError("what has expired cannot be saved")
-        fields = {**(record.fields if record else {}), **change.set}
+        fields = {**record.fields, **change.set}
         kept = {name: value for name, value in fields.items() if name not in change.delete}
-        self.records[key] = Record(kept, record.created if record else change.seen, seen=change.seen)
+        self.records[key] = Record(kept, record.created, seen=change.seen or record.seen)
         return True
 
     async def delete(self, key: str) -> None:
