@@ -3,6 +3,15 @@
 from ._errors import ConfigurationError
 from .compression import CompressionMiddleware, GZipMiddleware
 from .cors import CORSMiddleware, WebSocketOriginMiddleware
+from .request_log import (
+    RequestIdFilter,
+    RequestIdMiddleware,
+    RequestLogMiddleware,
+    TraceContextMiddleware,
+    outgoing_headers,
+    request_id,
+    trace_context,
+)
 from .routing import HostRouter, PathRouter, ProtocolRouter
 from .sessions import (
     DjangoSessionMiddleware,
@@ -27,13 +36,20 @@ __all__ = [
     "PathRouter",
     "ProtocolRouter",
     "RedisStore",
+    "RequestIdFilter",
+    "RequestIdMiddleware",
+    "RequestLogMiddleware",
     "SQLiteStore",
     "Session",
     "SessionMiddleware",
     "SessionStore",
+    "TraceContextMiddleware",
     "WebSocketOriginMiddleware",
     "outermost",
+    "outgoing_headers",
+    "request_id",
     "stack",
+    "trace_context",
 ]
 
 ConfigurationError.__module__ = __name__  # the name that tracebacks show is the one to import

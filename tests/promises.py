@@ -473,7 +473,8 @@ async def the_cost_grows_with_the_request_no_faster_than_it(subject: Subject) ->
 
     app = subject.around(silent)
     for grow in (_more_headers, _longer_path, _longer_header):
-        costs = [_bytecodes(app, grow(size)) for size in (200, 400, 800)]
+        # The least of two: now and then a supply is filled, as that of random ids.
+        costs = [min(_bytecodes(app, grow(size)) for _ in range(2)) for size in (200, 400, 800)]
         assert costs[0] > 0
         for smaller, larger in pairwise(costs):
             assert larger <= 2.2 * smaller, (grow.__name__, costs)

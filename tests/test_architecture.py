@@ -20,6 +20,7 @@ PAGES = {
     "compression": ["compression.md"],
     "cors": ["cors.md"],
     "lint": ["lint.md"],
+    "request_log": ["request-log.md"],
     "sessions": ["sessions.md"],
 }
 

@@ -22,9 +22,13 @@ from middleware import (
     HostRouter,
     PathRouter,
     ProtocolRouter,
+    RequestIdMiddleware,
+    RequestLogMiddleware,
     SessionMiddleware,
+    TraceContextMiddleware,
     WebSocketOriginMiddleware,
 )
+from middleware._asgi import TRAIL
 from middleware.lint import LintMiddleware
 from tests.promises import PROMISES, Subject, unchecked
 from tests.test_asgi import CASES as NOT_APPLICATIONS
@@ -56,6 +60,12 @@ def _without_vary(name: bytes) -> Any:
         return {**message, "headers": [header for header in headers if header != (b"vary", name)]}
 
     return without
+
+
+def _without_request_id(message: Any) -> Any:
+    if "headers" not in message:
+        return message
+    return {**message, "headers": [header for header in message["headers"] if header[0] != b"x-request-id"]}
 
 
 def _varies(received: Any, given: Any, sent: list[Any]) -> bool:
@@ -146,6 +156,25 @@ SUBJECTS = [
         worked=lambda received, given, sent: "session" in given,
         wrong=(lambda cls: cls(5), ["app"]),
         undone=_without_vary(b"Cookie"),
+    ),
+    Subject(
+        RequestLogMiddleware,
+        build=lambda cls, app: cls(app),
+        worked=lambda received, given, sent: TRAIL in given,
+        wrong=(lambda cls: cls(5, format="odd", slow=-1), ["app", "format", "slow"]),
+    ),
+    Subject(
+        RequestIdMiddleware,
+        build=lambda cls, app: cls(app, generate=lambda: "request-1"),
+        worked=lambda received, given, sent: "request_id" in given,
+        wrong=(lambda cls: cls(5, header="a b", trust="yes"), ["app", "header", "trust"]),
+        undone=_without_request_id,
+    ),
+    Subject(
+        TraceContextMiddleware,
+        build=lambda cls, app: cls(app),
+        worked=lambda received, given, sent: "trace_context" in given,
+        wrong=(lambda cls: cls(5, trust="yes"), ["app", "trust"]),
     ),
     Subject(
         LintMiddleware,

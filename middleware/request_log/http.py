@@ -1,0 +1,82 @@
+"""A request and its response, as they pass.
+
+Spec: ASGI HTTP & WebSocket 2.5 and its extensions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._headers import values
+from .text import printable
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from .._asgi import Receive, Scope, Send
+    from .log import Log
+    from .record import RequestRecord
+
+
+class Exchange(Watch):
+    """One request."""
+
+    __slots__ = ("_has_trailers", "_response_headers", "_sends_file")
+
+    def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(log, scope, receive, send)
+        self._has_trailers = self._sends_file = False
+        self._response_headers: Any = ()
+
+    async def receive(self) -> Any:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.bytes_received += len(message.get("body") or b"")
+        elif message["type"] == "http.disconnect" and not self.is_complete:
+            self.has_left = True
+        return message
+
+    def send(self, message: Any) -> Awaitable[None]:
+        kind = message["type"]
+        if kind == "http.response.body":
+            self.bytes_sent += len(message.get("body") or b"")
+            if not message.get("more_body") and not self._has_trailers:
+                return self._finish(message)
+        elif kind == "http.response.start":
+            self.begin(message["status"])
+            self._response_headers = message.get("headers") or ()
+            self._has_trailers = message.get("trailers", False)
+        elif kind == "http.response.trailers":
+            if not message.get("more_trailers"):
+                return self._finish(message)
+        elif kind == "http.response.pathsend" or (
+            kind == "http.response.zerocopysend" and not message.get("more_body")
+        ):
+            self._sends_file = True
+            if not self._has_trailers:
+                return self._finish(message)
+        return self.sending(message) if self._sends_raise else self._send(message)
+
+    async def _finish(self, message: Any) -> None:
+        """Send what ends the response, and tell of it: what the application does then is no part of it."""
+        await self.sending(message)
+        self.is_complete = not self.has_left
+        self.end()
+
+    def _announced(self) -> int | None:
+        lengths = values(self._response_headers, b"content-length")
+        return int(lengths[0]) if lengths and lengths[0].isdigit() else None
+
+    def _take_rest(self, record: RequestRecord) -> None:
+        record.kind = "http"
+        if self._method == "HEAD":
+            record.bytes_sent = 0  # servers send none of it
+        elif self._sends_file:
+            record.bytes_sent = self._announced()
+        record.location = None
+        if self.status is not None and 300 <= self.status < 400:
+            for value in values(self._response_headers, b"location"):
+                record.location = self._log.redaction.url(printable(value))
+        record.subprotocol = record.close_code = record.close_reason = record.closed_by = None
+        record.messages_received = record.messages_sent = 0

@@ -1,0 +1,98 @@
+"""Where lines go: to the handlers that there are, else to the standard error stream.
+
+Nobody's logging is configured here. Where nothing has handlers, a handler of our own is asked for each line, as
+``logging.lastResort`` is, which would drop those below WARNING.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any, Literal
+
+Place = Literal["handlers", "terminal", "elsewhere"]
+
+
+class _StandardError(logging.Handler):
+    """The standard error stream, as it is when a line is written."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stderr
+        if stream is None:  # a Windows program without a console
+            return
+        try:
+            stream.write(record.getMessage() + "\n")
+            stream.flush()
+        except Exception:
+            self.handleError(record)
+
+
+_standard_error = _StandardError()
+
+
+def place_of(logger: logging.Logger) -> Place:
+    """Where lines of a logger go now."""
+    if logger.hasHandlers():
+        return "handlers"
+    return "terminal" if os.environ.get("FORCE_COLOR") or (sys.stderr and sys.stderr.isatty()) else "elsewhere"
+
+
+def is_coloured() -> bool:
+    """Whether a terminal is to show colours, as Python's own tools decide it."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or os.environ.get("TERM") != "dumb"
+
+
+def is_wanted(logger: logging.Logger, level: int, place: Place) -> bool:
+    """Whether a line would come out."""
+    if place == "handlers" or logger.disabled:
+        return logger.isEnabledFor(level)
+    # The root logger says WARNING where nobody has configured it, which is no decision about our lines.
+    decided = next((one.level for one in _up(logger) if one.level), logging.WARNING)
+    is_default = decided == logging.WARNING and not any(one.level for one in _up(logger) if one.parent)
+    return level >= (logging.INFO if is_default else decided) and level > logging.root.manager.disable
+
+
+def write(logger: logging.Logger, place: Place, level: int, text: str, fields: dict[str, Any]) -> None:
+    """Write a line, with ``fields`` as attributes of its record."""
+    record = logging.getLogRecordFactory()(logger.name, level, __file__, 0, text, (), None)
+    record.__dict__.update(fields)
+    if place == "handlers":
+        logger.handle(record)
+    elif logger.filter(record):
+        _standard_error.handle(record)
+
+
+def silenced_by(logger: logging.Logger) -> str | None:
+    """What in the configuration of logging swallows lines at INFO, with what to write; None if nothing does.
+
+    What the user has said about this very logger is meant so.
+    """
+    name, ask = logger.name, f"set the level of {logger.name!r} to INFO"
+    if logger.disabled:
+        return f"{name!r} is disabled: set 'disable_existing_loggers' to False in LOGGING (dictConfig)"
+    if not logger.hasHandlers() or logger.level:
+        return None
+    owner = next((one for one in _up(logger) if one.level), logging.root)
+    if owner.level > logging.INFO:
+        return f"the level of the logger {owner.name!r} is {logging.getLevelName(owner.level)}: {ask}"
+    if all(handler.level > logging.INFO for one in _heard(logger) for handler in one.handlers):
+        return f"no handler takes lines at INFO: give {name!r} one with that level"
+    return None
+
+
+def _up(logger: logging.Logger) -> list[logging.Logger]:
+    """A logger and those above it."""
+    chain = [logger]
+    while chain[-1].parent:
+        chain.append(chain[-1].parent)
+    return chain
+
+
+def _heard(logger: logging.Logger) -> list[logging.Logger]:
+    """The loggers whose handlers get the lines of a logger."""
+    chain = _up(logger)
+    last = next((number for number, one in enumerate(chain) if not one.propagate), len(chain))
+    return chain[: last + 1]

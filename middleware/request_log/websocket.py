@@ -1,0 +1,93 @@
+"""A websocket, as it passes.
+
+Spec: ASGI HTTP & WebSocket 2.5; RFC 6455 §7.4 (close codes).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .text import printable
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from .._asgi import Receive, Scope, Send
+    from .log import Log
+    from .record import CloseParty, RequestRecord
+
+_NO_CODE = 1005
+_LOST = 1006
+
+
+class Conversation(Watch):
+    """One websocket."""
+
+    __slots__ = ("_close_code", "_close_reason", "_closed_by", "_messages_received", "_messages_sent", "_subprotocol")
+
+    def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(log, scope, receive, send)
+        self._messages_received = self._messages_sent = 0
+        self._close_code: int | None = None
+        self._closed_by: CloseParty | None = None
+        self._close_reason = self._subprotocol = None
+
+    async def receive(self) -> Any:
+        message = await self._receive()
+        if message["type"] == "websocket.receive":
+            self._messages_received += 1
+            self.bytes_received += _size(message)
+        elif message["type"] == "websocket.disconnect" and self._closed_by is None:
+            code = message.get("code", _NO_CODE)
+            self._close(message, code, "abnormal" if code == _LOST else "client")
+            self.has_left = self.status is None or code == _LOST
+            self.is_complete = not self.has_left
+            self.end()
+        return message
+
+    def send(self, message: Any) -> Awaitable[None]:
+        kind = message["type"]
+        if kind == "websocket.send":
+            self._messages_sent += 1
+            self.bytes_sent += _size(message)
+        elif kind == "websocket.accept":
+            self.begin(101)
+            self._subprotocol = message.get("subprotocol")
+        elif kind == "websocket.close":
+            if self._closed_by is None:
+                self.begin(403)  # if it was not accepted: that is what servers answer
+                self._close(message, message.get("code", 1000), "application")
+            return self._finish(message)
+        elif kind == "websocket.http.response.start":
+            self.begin(message["status"])
+        elif kind == "websocket.http.response.body":
+            self.bytes_sent += len(message.get("body") or b"")
+            if not message.get("more_body"):
+                return self._finish(message)
+        return self.sending(message) if self._sends_raise else self._send(message)
+
+    async def _finish(self, message: Any) -> None:
+        await self.sending(message)
+        self.is_complete = not self.has_left
+        self.end()
+
+    def _close(self, message: Any, code: int, party: CloseParty) -> None:
+        self._close_code, self._close_reason, self._closed_by = code, message.get("reason"), party
+
+    def _take_rest(self, record: RequestRecord) -> None:
+        record.kind = "websocket"
+        record.location = None
+        record.subprotocol = None if self._subprotocol is None else printable(self._subprotocol)
+        record.close_code, record.closed_by = self._close_code, self._closed_by
+        record.close_reason = None if self._close_reason is None else printable(self._close_reason)
+        record.messages_received, record.messages_sent = self._messages_received, self._messages_sent
+
+
+def _size(message: Any) -> int:
+    """The bytes of a message's payload."""
+    data = message.get("bytes")
+    if data is not None:
+        return len(data)
+    text = message.get("text") or ""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
