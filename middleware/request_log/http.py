@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._headers import values
+from .record import DURATION, LOCATION
 from .text import printable
 from .watch import Watch
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
     from .._asgi import Receive, Scope, Send
     from .log import Log
-    from .record import RequestRecord
 
 
 class Exchange(Watch):
     """One request."""
 
+    kind = "http"
     __slots__ = ("_has_trailers", "_response_headers", "_sends_file")
 
     def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,15 +69,15 @@ class Exchange(Watch):
         lengths = values(self._response_headers, b"content-length")
         return int(lengths[0]) if lengths and lengths[0].isdigit() else None
 
-    def _take_rest(self, record: RequestRecord) -> None:
-        record.kind = "http"
+    def _add_own(self, fields: dict[str, Any], duration: float) -> None:
+        fields[DURATION] = duration
+        fields["http.request.body.size"] = self.bytes_received
+        sent = self._announced() if self._sends_file else self.bytes_sent
         if self._method == "HEAD":
-            record.bytes_sent = 0  # servers send none of it
-        elif self._sends_file:
-            record.bytes_sent = self._announced()
-        record.location = None
+            sent = 0  # servers send none of it
+        if sent is not None:
+            fields["http.response.body.size"] = sent
         if self.status is not None and 300 <= self.status < 400:
-            for value in values(self._response_headers, b"location"):
-                record.location = self._log.redaction.url(printable(value))
-        record.subprotocol = record.close_code = record.close_reason = record.closed_by = None
-        record.messages_received = record.messages_sent = 0
+            locations = values(self._response_headers, b"location")
+            if locations:
+                fields[LOCATION] = [self._log.redaction.url(printable(value)) for value in locations]

@@ -10,9 +10,15 @@ from typing import Any, Literal
 Outcome = Literal["completed", "failed", "client_disconnected", "cancelled", "incomplete", "no_response"]
 CloseParty = Literal["application", "client", "abnormal"]
 
-_KNOWN_METHODS = frozenset(
-    ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")  # RFC 9110, 5789, QUERY
-)
+OTHER = "_OTHER"
+DURATION = "http.server.request.duration"
+HEADER = "http.request.header."
+LOCATION = "http.response.header.location"
+
+
+def _field(name: str, default: Any = None) -> Any:
+    """A property that reads a field."""
+    return property(lambda record: record._fields.get(name, default))
 
 
 class RequestRecord:
@@ -46,7 +52,7 @@ class RequestRecord:
         referer: What the request says, as is ``user_agent``.
         user_agent: See there.
         location: Where the response redirects to.
-        headers: Those of the request that are to be logged, lists of values by name in lower case.
+        headers: Those of the request that are logged, lists of values by name in lower case.
         request_id: As ``RequestIdMiddleware`` gave it.
         trace_id: As ``TraceContextMiddleware`` gave it, as is ``span_id``.
         span_id: See there.
@@ -58,91 +64,77 @@ class RequestRecord:
         messages_sent: See there.
     """
 
-    __slots__ = (
-        *("bytes_received", "bytes_sent", "client", "client_port", "close_code", "close_reason", "closed_by"),
-        *("complete", "duration", "error_type", "headers", "http_version", "kind", "location", "messages_received"),
-        *("messages_sent", "method", "outcome", "path", "query", "referer", "request_id", "route", "scheme", "span_id"),
-        *("status", "subprotocol", "time", "time_to_first_byte", "trace_id", "user", "user_agent"),
-    )
+    __slots__ = ("_fields", "kind", "time")
 
-    kind: Literal["http", "websocket"]
-    time: float
-    method: str
-    scheme: str
-    path: str
-    query: str
-    http_version: str
-    route: str | None
-    status: int | None
-    outcome: Outcome
-    error_type: str | None
-    complete: bool
-    duration: float
-    time_to_first_byte: float | None
-    bytes_received: int
-    bytes_sent: int | None
-    client: str | None
-    client_port: int | None
-    user: str | None
-    referer: str | None
-    user_agent: str | None
-    location: str | None
-    headers: dict[str, list[str]]
-    request_id: str | None
-    trace_id: str | None
-    span_id: str | None
-    subprotocol: str | None
-    close_code: int | None
-    close_reason: str | None
-    closed_by: CloseParty | None
-    messages_received: int
-    messages_sent: int
+    def __init__(self, kind: Literal["http", "websocket"], time: float, fields: dict[str, Any]) -> None:
+        self.kind = kind
+        self.time = time
+        self._fields = fields
+
+    def fields(self) -> dict[str, Any]:
+        """What is known, under the names of OpenTelemetry where it has one; nothing that is not known."""
+        return self._fields
+
+    scheme: str = _field("url.scheme", "")
+    path: str = _field("url.path", "")
+    query: str = _field("url.query", "")
+    http_version: str = _field("network.protocol.version", "1.1")
+    route: str | None = _field("http.route")
+    status: int | None = _field("http.response.status_code")
+    outcome: Outcome = _field("outcome")
+    error_type: str | None = _field("error.type")
+    complete: bool = _field("complete", False)
+    time_to_first_byte: float | None = _field("time_to_first_byte")
+    client: str | None = _field("client.address")
+    client_port: int | None = _field("client.port")
+    user: str | None = _field("user.name")
+    user_agent: str | None = _field("user_agent.original")
+    request_id: str | None = _field("request_id")
+    trace_id: str | None = _field("trace_id")
+    span_id: str | None = _field("span_id")
+    subprotocol: str | None = _field("websocket.subprotocol")
+    close_code: int | None = _field("websocket.close_code")
+    close_reason: str | None = _field("websocket.close_reason")
+    closed_by: CloseParty | None = _field("websocket.closed_by")
+    messages_received: int = _field("websocket.messages_received", 0)
+    messages_sent: int = _field("websocket.messages_sent", 0)
+
+    @property
+    def method(self) -> str:
+        fields = self._fields
+        method: str = fields["http.request.method"]
+        return fields["http.request.method_original"] if method == OTHER else method
+
+    @property
+    def duration(self) -> float:
+        seconds: float = self._fields[DURATION if self.kind == "http" else "websocket.duration"]
+        return seconds
+
+    @property
+    def bytes_received(self) -> int:
+        count: int = self._fields["http.request.body.size" if self.kind == "http" else "websocket.bytes_received"]
+        return count
+
+    @property
+    def bytes_sent(self) -> int | None:
+        return self._fields.get("http.response.body.size" if self.kind == "http" else "websocket.bytes_sent")
+
+    @property
+    def headers(self) -> dict[str, list[str]]:
+        found = [(name, value) for name, value in self._fields.items() if name.startswith(HEADER)]
+        return {name.removeprefix(HEADER): value for name, value in found}
+
+    @property
+    def referer(self) -> str | None:
+        values = self._fields.get(f"{HEADER}referer")
+        return values[0] if values else None
+
+    @property
+    def location(self) -> str | None:
+        values = self._fields.get(LOCATION)
+        return values[0] if values else None
 
     @property
     def target(self) -> str:
         """Path and query."""
         return f"{self.path}?{self.query}" if self.query else self.path
-
-    def fields(self) -> dict[str, Any]:
-        """What is known, under the names of OpenTelemetry where it has one; nothing that is not known."""
-        known = self.method in _KNOWN_METHODS
-        fields: dict[str, Any] = {
-            "http.request.method": self.method if known else "_OTHER",
-            "http.request.method_original": None if known else self.method,
-            "url.scheme": self.scheme,
-            "url.path": self.path,
-            "url.query": self.query or None,
-            "http.route": self.route,
-            "http.response.status_code": self.status,
-            "outcome": self.outcome,
-            "complete": self.complete,
-            "error.type": self.error_type,
-            "time_to_first_byte": self.time_to_first_byte,
-            "client.address": self.client,
-            "client.port": self.client_port,
-            "network.protocol.version": self.http_version,
-            "user.name": self.user,
-            "user_agent.original": self.user_agent,
-            "http.request.header.referer": self.referer,
-            "http.response.header.location": self.location,
-            "request_id": self.request_id,
-            "trace_id": self.trace_id,
-            "span_id": self.span_id,
-        }
-        for name, values in self.headers.items():
-            fields[f"http.request.header.{name}"] = values
-        if self.kind == "http":
-            fields["http.server.request.duration"] = self.duration
-            fields["http.request.body.size"] = self.bytes_received
-            fields["http.response.body.size"] = self.bytes_sent
-        else:
-            fields["websocket.duration"] = self.duration
-            fields["websocket.subprotocol"] = self.subprotocol
-            fields["websocket.close_code"] = self.close_code
-            fields["websocket.close_reason"] = self.close_reason or None
-            fields["websocket.closed_by"] = self.closed_by
-            fields["websocket.messages_received"] = self.messages_received
-            fields["websocket.messages_sent"] = self.messages_sent
-            fields["websocket.bytes_received"] = self.bytes_received
-            fields["websocket.bytes_sent"] = self.bytes_sent
-        return {name: value for name, value in fields.items() if value is not None}

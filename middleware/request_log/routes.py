@@ -43,8 +43,10 @@ def route_of(scope: Mapping[str, Any]) -> str | None:
         scope: The newest copy of the scope.
     """
     template = _below_root(scope)
-    root = _root(scope, _NAME.findall(template)) if template else None
-    return None if template is None or root is None else root + template
+    if not template:
+        return None
+    root = _root(scope, _NAME.findall(template))
+    return None if root is None else root + template
 
 
 def django_routes() -> None:
@@ -65,10 +67,8 @@ def _mark(**signal: Any) -> None:
 
 
 def _below_root(scope: Mapping[str, Any]) -> str | None:
-    if "path_template" in scope:
-        if getattr(scope.get("route_handler"), "is_mount", False) or "app_root_path" in scope:
-            return None
-        return _text(scope["path_template"])
+    if "path_template" in scope:  # empty for what Litestar mounts
+        return None if "app_root_path" in scope else _text(scope["path_template"])
     if DJANGO in scope:
         return _of_django(scope)
     fastapi = scope.get("fastapi")
@@ -86,7 +86,7 @@ def _of_leaf(route: Any) -> str | None:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) else None
 
 
 def _of_django(scope: Mapping[str, Any]) -> str | None:
@@ -131,7 +131,7 @@ def _is_value(segment: str, value: Any) -> bool:
             return bool(kind(segment) == value)
         except ValueError:
             return False
-    return kind is str and segment == value
+    return bool(segment == value)
 
 
 def _dict(value: Any) -> dict[str, Any]:

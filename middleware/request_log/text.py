@@ -15,6 +15,7 @@ Source: OpenTelemetry semantic conventions, ``url.full`` and ``url.query`` (reda
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 REDACTED = "REDACTED"
 
+_REMEMBERED = 256  # characters
 _SHORT = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 _SECRET = re.compile("token|secret|passw|signature|credential|api[-_.]?key|access[-_.]?key|jwt")
@@ -46,6 +48,14 @@ def printable(value: str | bytes) -> str:
     if value.isprintable() and "\\" not in value:
         return value
     return "".join([char if char.isprintable() and char != "\\" else _escaped(char) for char in value])
+
+
+def short(value: str | bytes) -> str:
+    """``printable`` for what comes again and again, the same each time."""
+    return _remembered(value) if len(value) <= _REMEMBERED else printable(value)
+
+
+_remembered = lru_cache(256)(printable)
 
 
 def _escaped(char: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from time import perf_counter_ns, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import quote
 
 from .._asgi import TRAIL
-from .record import RequestRecord
+from .record import HEADER, OTHER, RequestRecord
 from .routes import route_of
-from .text import printable
+from .text import printable, short
 
 if TYPE_CHECKING:
     from .._asgi import Receive, Scope, Send
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .record import Outcome
 
 _SAFE = "/:@!$&'()*+,;=~%"  # RFC 3986 §3.3, and what is quoted already
+# RFC 9110 §9.3, RFC 5789, draft-ietf-httpbis-safe-method-w-body
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"))
 _EXITS = (Exception, KeyboardInterrupt, SystemExit)
 
 
@@ -27,6 +29,8 @@ class Watch:
         *("_client", "_headers", "_log", "_method", "_path", "_query", "_receive", "_scope", "_send", "_sends_raise"),
         *("began", "bytes_received", "bytes_sent", "first", "has_left", "is_complete", "is_told", "status", "time"),
     )
+
+    kind: ClassVar[Literal["http", "websocket"]]
 
     def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send) -> None:
         self.time = time()
@@ -64,23 +68,22 @@ class Watch:
             raise
 
     def record(self, error: BaseException | None) -> RequestRecord:
-        now, log = perf_counter_ns(), self._log
-        record = RequestRecord()
-        record.time = self.time
-        record.duration = (now - self.began) / 1e9
-        record.time_to_first_byte = None if self.first is None else (self.first - self.began) / 1e9
-        record.bytes_received, record.bytes_sent = self.bytes_received, self.bytes_sent
-        record.complete = self.is_complete
-        record.outcome = self._outcome(error)
-        record.error_type = None if error is None or record.outcome == "cancelled" else _name_of(error)
-        record.status = self.status
-        if self.status is None and record.outcome in ("failed", "no_response"):
-            record.status = 500  # which is what servers send then
-        self._take_request(record)
-        self._take_rest(record)
-        self._take_scope(record)
-        record.user = log.user_of(self._newest())
-        return record
+        now = perf_counter_ns()
+        fields = self._request()
+        outcome = self._outcome(error)
+        fields["outcome"] = outcome
+        fields["complete"] = self.is_complete
+        if self.status is not None:
+            fields["http.response.status_code"] = self.status
+        elif outcome in ("failed", "no_response"):
+            fields["http.response.status_code"] = 500  # which is what servers send then
+        if error is not None and outcome != "cancelled":
+            fields["error.type"] = _name_of(error)
+        if self.first is not None:
+            fields["time_to_first_byte"] = (self.first - self.began) / 1e9
+        self._add_own(fields, (now - self.began) / 1e9)
+        self._add_scope(fields)
+        return RequestRecord(self.kind, self.time, fields)
 
     def _outcome(self, error: BaseException | None) -> Outcome:
         if self.is_complete:
@@ -91,45 +94,53 @@ class Watch:
             return "failed" if isinstance(error, _EXITS) else "cancelled"
         return "no_response" if self.status is None else "incomplete"
 
-    def _take_request(self, record: RequestRecord) -> None:
-        scope, redaction, wanted = self._scope, self._log.redaction, self._log.request_headers
-        path = self._path
-        record.method = printable(self._method)
-        record.path = printable(path if isinstance(path, bytes) else quote(path, _SAFE, errors="surrogateescape"))
-        record.query = redaction.query(printable(self._query)) if self._query else ""
-        record.scheme = printable(scope.get("scheme", ""))
-        record.http_version = printable(scope.get("http_version", "1.1"))
-        host, port = self._client or (None, None)
-        record.client = None if host is None else printable(str(host))
-        record.client_port = port
-        record.referer = record.user_agent = None
-        record.headers = {}
+    def _request(self) -> dict[str, Any]:
+        """What the request says."""
+        scope, log, path, method = self._scope, self._log, self._path, self._method
+        fields: dict[str, Any] = {
+            "http.request.method": method,
+            "url.scheme": short(scope.get("scheme", "")),
+            "url.path": printable(path if isinstance(path, bytes) else quote(path, _SAFE, errors="surrogateescape")),
+            "network.protocol.version": short(scope.get("http_version", "1.1")),
+        }
+        if method not in _METHODS:
+            fields["http.request.method"] = OTHER
+            fields["http.request.method_original"] = printable(method)
+        if self._query:
+            fields["url.query"] = log.redaction.query(printable(self._query))
+        if self._client:
+            host, fields["client.port"] = self._client
+            fields["client.address"] = short(host)
+        wanted = log.request_headers
         for name, value in self._headers:
-            name = name.lower()
             if name == b"user-agent":
-                record.user_agent = printable(value)
-            elif name == b"referer":
-                record.referer = redaction.url(printable(value))
-            if name in wanted:
+                fields["user_agent.original"] = short(value)
+            elif name == b"referer" or name in wanted:
                 key = name.decode()
-                record.headers.setdefault(key, []).append(redaction.header(key, printable(value)))
+                fields.setdefault(HEADER + key, []).append(log.redaction.header(key, printable(value)))
+        return fields
 
-    def _take_rest(self, record: RequestRecord) -> None:
-        """What only one of http and websocket has."""
+    def _add_own(self, fields: dict[str, Any], duration: float) -> None:
+        """Add what only one of http and websocket has."""
         raise NotImplementedError
 
-    def _take_scope(self, record: RequestRecord) -> None:
-        """What layers and frameworks inside of us have left in the scope."""
-        newest, scope = self._newest(), self._scope
-        route = route_of(newest) or (route_of(scope) if scope is not newest else None)
-        record.route = None if route is None else printable(route)
-        record.request_id = newest.get("request_id") or scope.get("request_id")
+    def _add_scope(self, fields: dict[str, Any]) -> None:
+        """Add what layers and frameworks inside of us have left in the scope."""
+        scope = self._scope
+        trail = scope.get(TRAIL)
+        newest = trail[0] if trail else scope
+        route = route_of(newest) or (None if newest is scope else route_of(scope))
+        if route is not None:
+            fields["http.route"] = printable(route)
+        user = self._log.user_of(newest)
+        if user is not None:
+            fields["user.name"] = printable(user)
+        name = newest.get("request_id") or scope.get("request_id")
+        if name is not None:
+            fields["request_id"] = name
         trace = newest.get("trace_context") or scope.get("trace_context")
-        record.trace_id, record.span_id = (trace.trace_id, trace.span_id) if trace else (None, None)
-
-    def _newest(self) -> Scope:
-        trail = self._scope.get(TRAIL)
-        return trail[0] if trail else self._scope
+        if trace is not None:
+            fields["trace_id"], fields["span_id"] = trace.trace_id, trace.span_id
 
 
 def _name_of(error: BaseException) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .._asgi import Receive, Scope, Send
     from .log import Log
-    from .record import CloseParty, RequestRecord
+    from .record import CloseParty
 
 _NO_CODE = 1005
 _LOST = 1006
@@ -24,11 +24,12 @@ _LOST = 1006
 class Conversation(Watch):
     """One websocket."""
 
-    __slots__ = ("_close_code", "_close_reason", "_closed_by", "_messages_received", "_messages_sent", "_subprotocol")
+    kind = "websocket"
+    __slots__ = ("_close_code", "_close_reason", "_closed_by", "_received", "_sent", "_subprotocol")
 
     def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(log, scope, receive, send)
-        self._messages_received = self._messages_sent = 0
+        self._received = self._sent = 0
         self._close_code: int | None = None
         self._closed_by: CloseParty | None = None
         self._close_reason = self._subprotocol = None
@@ -36,7 +37,7 @@ class Conversation(Watch):
     async def receive(self) -> Any:
         message = await self._receive()
         if message["type"] == "websocket.receive":
-            self._messages_received += 1
+            self._received += 1
             self.bytes_received += _size(message)
         elif message["type"] == "websocket.disconnect" and self._closed_by is None:
             code = message.get("code", _NO_CODE)
@@ -49,7 +50,7 @@ class Conversation(Watch):
     def send(self, message: Any) -> Awaitable[None]:
         kind = message["type"]
         if kind == "websocket.send":
-            self._messages_sent += 1
+            self._sent += 1
             self.bytes_sent += _size(message)
         elif kind == "websocket.accept":
             self.begin(101)
@@ -75,13 +76,16 @@ class Conversation(Watch):
     def _close(self, message: Any, code: int, party: CloseParty) -> None:
         self._close_code, self._close_reason, self._closed_by = code, message.get("reason"), party
 
-    def _take_rest(self, record: RequestRecord) -> None:
-        record.kind = "websocket"
-        record.location = None
-        record.subprotocol = None if self._subprotocol is None else printable(self._subprotocol)
-        record.close_code, record.closed_by = self._close_code, self._closed_by
-        record.close_reason = None if self._close_reason is None else printable(self._close_reason)
-        record.messages_received, record.messages_sent = self._messages_received, self._messages_sent
+    def _add_own(self, fields: dict[str, Any], duration: float) -> None:
+        fields["websocket.duration"] = duration
+        fields["websocket.messages_received"], fields["websocket.messages_sent"] = self._received, self._sent
+        fields["websocket.bytes_received"], fields["websocket.bytes_sent"] = self.bytes_received, self.bytes_sent
+        if self._subprotocol is not None:
+            fields["websocket.subprotocol"] = printable(self._subprotocol)
+        if self._closed_by is not None:
+            fields["websocket.close_code"], fields["websocket.closed_by"] = self._close_code, self._closed_by
+        if self._close_reason:
+            fields["websocket.close_reason"] = printable(self._close_reason)
 
 
 def _size(message: Any) -> int:
