@@ -58,7 +58,7 @@ class Hook(Generic[T]):
         self.failures += 1
         if self.failures == 1:
             with suppress(Exception):  # a handler that fails is no reason to fail the request
-                text = "%s %s; %s. When that happens again it is not told"
+                text = "%s %s; %s. It is not told again when that happens"
                 _logger.error(text, self._name, what, self._remedy, exc_info=error)
 
 
@@ -69,3 +69,18 @@ def hook_problem(parameter: str, function: object, signature: str) -> Problem | 
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
         return Problem(parameter, function, "is asynchronous, and nothing is awaited here", f"write def {signature}")
     return None
+
+
+def trust_of(owner: str, trust: bool | Callable[[Any], bool]) -> bool | Callable[[Any], bool | None]:
+    """``trust`` itself where it is a boolean, else what asks it about a scope."""
+    if isinstance(trust, bool):
+        return trust
+    remedy = "what the caller sent is not taken over then"
+    return Hook(
+        f"trust of {owner}", trust, lambda answer: isinstance(answer, bool), wanted="True or False", remedy=remedy
+    ).ask
+
+
+def trust_problem(trust: object) -> Problem | None:
+    """What is wrong with ``trust``, None if nothing is."""
+    return None if isinstance(trust, bool) else hook_problem("trust", trust, "trust(scope) -> bool, or a boolean")

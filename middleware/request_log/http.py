@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._headers import values
 from .record import DURATION, LOCATION
-from .text import printable
+from .text import decoded, printable
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -80,4 +80,4 @@ class Exchange(Watch):
         if self.status is not None and 300 <= self.status < 400:
             locations = values(self._response_headers, b"location")
             if locations:
-                fields[LOCATION] = [self._log.redaction.url(printable(value)) for value in locations]
+                fields[LOCATION] = [printable(self._log.redaction.url(decoded(value))) for value in locations]

@@ -36,13 +36,13 @@ class Choices(NamedTuple):
 class Log:
     """Writes records to a logger, as was chosen."""
 
-    __slots__ = ("_choices", "_has_failed", "highest", "logger", "redaction", "request_headers")
+    __slots__ = ("_choices", "_has_failed", "has_begun", "highest", "logger", "redaction", "request_headers")
 
     def __init__(self, logger: logging.Logger, choices: Choices) -> None:
         self.logger = logger
         self.redaction, self.request_headers = choices.redaction, choices.request_headers
         self._choices = choices
-        self._has_failed = False
+        self._has_failed = self.has_begun = False
         # No record has a higher level: where that is not enabled, nothing needs to be noted.
         self.highest = logging.ERROR if choices.level is None else logging.CRITICAL
         if isinstance(choices.level, int):

@@ -49,7 +49,7 @@ class RequestLogMiddleware:
         ConfigurationError: If an argument is wrong.
     """
 
-    __slots__ = ("_has_begun", "_log", "_logger", "app")
+    __slots__ = ("_log", "_logger", "app")
 
     def __init__(
         self,
@@ -76,13 +76,11 @@ class RequestLogMiddleware:
             redact=redact,
         )
         self._logger = self._log.logger
-        self._has_begun = False
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if not self._has_begun:
-            self._has_begun = True
-            startup.tell(self._log)
+        if not self._log.has_begun:
+            startup.begin(self._log)
         kind = scope["type"]
         if kind == "lifespan":
             return await self._watch_lifespan(scope, receive, send)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from .._asgi import application_problem
 from .._errors import Problem, refuse
 from .._headers import is_token, values
-from .current import Current, Hook, hook_problem, random_id, trust_of, trust_problem
+from .current import Current, random_id
+from .hooks import Hook, hook_problem, trust_of, trust_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,7 @@ class RequestIdMiddleware:
         self._generate: Callable[[], str | None] = random_id
         if generate is not None:
             name, remedy = "generate of RequestIdMiddleware", "the id is a random one then"
-            self._generate = Hook(name, generate, _is_id, _WANTED, remedy).ask
+            self._generate = Hook(name, generate, _is_id, wanted=_WANTED, remedy=remedy).ask
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -32,8 +32,8 @@ def route_of(scope: Mapping[str, Any]) -> str | None:
     has no routes, such as static files, is ``/static/{path}``.
 
     Not known are: no route (404), Litestar's 405, what Litestar mounts, Litestar below a Starlette mount (it drops the
-    mount's parameters), a root path with a parameter that is not found in exactly one segment. Two mounts on the way
-    with parameters of one name cannot be told from one: frameworks keep the last value only.
+    mount's parameters), a root path with a parameter that is not found in exactly one segment. Give the parameters of
+    a mount names that nothing below it uses: frameworks keep the last value only, and the first one stays in the route.
 
     Django's route is the one that ``ROOT_URLCONF`` gives for the path (an ``urlconf`` that a middleware has set on the
     request is not seen, nor is a language that is not in the path); path converters run once more. That of ``re_path``

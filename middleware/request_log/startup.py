@@ -21,8 +21,9 @@ _SERVERS = {
 }
 
 
-def tell(log: Log) -> None:
+def begin(log: Log) -> None:
     """Look once at what is there: Django, the configuration of logging, the server's own log."""
+    log.has_begun = True
     django_routes()
     silence = silenced_by(log.logger)
     if silence is not None:

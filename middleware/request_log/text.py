@@ -41,10 +41,15 @@ _KEY = re.compile("(?:^|(?<=[?&;#]))([^?&;#=]*+)=")
 _USERINFO = re.compile(r"((?:[^/\\?#:]*+:)?+[/\\]{2,}+)[^/\\?#]*@")  # browsers take a backslash for a slash
 
 
+def decoded(value: bytes) -> str:
+    """``value`` as UTF-8; what is not comes as lone surrogates, which ``printable`` knows for bytes."""
+    return value.decode("utf-8", "surrogateescape")
+
+
 def printable(value: str | bytes) -> str:
     """``value`` with every character escaped that is not printable; bytes are read as UTF-8."""
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "surrogateescape")
+        value = decoded(value)
     if value.isprintable() and "\\" not in value:
         return value
     return "".join([char if char.isprintable() and char != "\\" else _escaped(char) for char in value])

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._asgi import application_problem
 from .._errors import refuse
 from .._headers import values
-from .current import Current, random_id, trust_of, trust_problem
+from .current import Current, random_id
+from .hooks import trust_of, trust_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

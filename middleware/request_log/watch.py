@@ -9,7 +9,7 @@ from urllib.parse import quote
 from .._asgi import TRAIL
 from .record import HEADER, OTHER, RequestRecord
 from .routes import route_of
-from .text import printable, short
+from .text import decoded, printable, short
 
 if TYPE_CHECKING:
     from .._asgi import Receive, Scope, Send
@@ -107,7 +107,7 @@ class Watch:
             fields["http.request.method"] = OTHER
             fields["http.request.method_original"] = printable(method)
         if self._query:
-            fields["url.query"] = log.redaction.query(printable(self._query))
+            fields["url.query"] = printable(log.redaction.query(decoded(self._query)))
         if self._client:
             host, fields["client.port"] = self._client
             fields["client.address"] = short(host)
@@ -117,7 +117,8 @@ class Watch:
                 fields["user_agent.original"] = short(value)
             elif name == b"referer" or name in wanted:
                 key = name.decode()
-                fields.setdefault(HEADER + key, []).append(log.redaction.header(key, printable(value)))
+                shown = printable(log.redaction.header(key, decoded(value)))
+                fields.setdefault(HEADER + key, []).append(shown)
         return fields
 
     def _add_own(self, fields: dict[str, Any], duration: float) -> None:
@@ -129,7 +130,7 @@ class Watch:
         scope = self._scope
         trail = scope.get(TRAIL)
         newest = trail[0] if trail else scope
-        route = route_of(newest) or (None if newest is scope else route_of(scope))
+        route = route_of(newest)
         if route is not None:
             fields["http.route"] = printable(route)
         user = self._log.user_of(newest)

@@ -14,12 +14,14 @@ import django
 import litestar
 import pytest
 from django.conf import settings
+from django.conf.urls.i18n import i18n_patterns
 from django.core.asgi import get_asgi_application
 from django.core.signals import request_started
 from django.http import Http404, HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import LocalePrefixPattern, URLResolver, include, re_path
 from django.urls import path as django_path
+from django.utils.translation import gettext_lazy
 from fastapi import APIRouter, FastAPI
 from fastapi import WebSocket as FastAPIWebSocket
 from litestar.handlers import asgi
@@ -34,7 +36,7 @@ from starlette.websockets import WebSocket
 from middleware import HostRouter, PathRouter, SessionMiddleware
 from middleware._asgi import TRAIL
 from middleware.request_log.routes import DJANGO, django_routes, route_of
-from tests.asgi import CONNECT, REQUEST, call, http_scope, websocket_scope
+from tests.asgi import BODY, CONNECT, REQUEST, START, call, http_scope, websocket_scope
 
 pytestmark = pytest.mark.anyio
 
@@ -127,8 +129,18 @@ async def litestar_socket(socket: litestar.WebSocket[Any, Any, Any]) -> None:
     await socket.close()
 
 
+async def opaque(scope: Any, receive: Any, send: Any) -> None:
+    await send(START)
+    await send(BODY)
+
+
 litestar_app = litestar.Litestar(
-    [litestar_page, litestar_socket, asgi("/mounted", is_mount=True, copy_scope=True)(starlette_app)]
+    [
+        litestar_page,
+        litestar_socket,
+        asgi("/mounted", is_mount=True, copy_scope=False)(starlette_app),
+        asgi("/opaque", is_mount=True, copy_scope=True)(opaque),
+    ]
 )
 
 APPS = {"starlette": starlette_app, "fastapi": fastapi_app, "litestar": litestar_app}
@@ -179,6 +191,7 @@ ROUTES: dict[str, dict[str, Answer]] = {
         "/items/7": (200, "/items/{id}"),
         "/of/acme/items/7": (200, "/of/{org}/items/{id}"),
         "/mounted/files/a": (200, None),
+        "/opaque/a": (200, None),
         "/nope": (404, None),
         "/items/x": (404, None),
     },
@@ -442,6 +455,24 @@ async def test_a_language_in_the_path_is_the_one_that_django_took(path: str) -> 
     layers = ["django.middleware.locale.LocaleMiddleware"]
     with override_settings(ROOT_URLCONF=Languages, MIDDLEWARE=layers):
         assert await ask(get_asgi_application(), path) == LANGUAGE_ROUTES[path]
+
+
+@pytest.fixture
+def translated(marked: None) -> Iterator[None]:
+    layers = ["django.middleware.locale.LocaleMiddleware"]
+    with override_settings(LANGUAGE_CODE="de", MIDDLEWARE=layers):
+        pages = i18n_patterns(django_path(gettext_lazy("January"), django_view), prefix_default_language=False)
+        with override_settings(ROOT_URLCONF=type("Translated", (), {"urlpatterns": pages})):
+            yield
+
+
+@on_asyncio
+@pytest.mark.usefixtures("translated")
+async def test_a_path_without_a_language_is_in_the_project_s_own() -> None:
+    app = get_asgi_application()
+    assert await ask(app, "/Januar") == (200, "/Januar")
+    assert await ask(app, "/January") == (404, None)
+    assert await ask(app, "/en/January") == (200, "/en/January")
 
 
 @on_asyncio

@@ -150,6 +150,8 @@ QUERIES = {
     "token=a=b==&c=d": "token=REDACTED&c=d",
     "token=1&token=2": "token=REDACTED&token=REDACTED",
     "a=1;token=2": "a=1;token=REDACTED",
+    "token=1;token=2&a=3": "token=REDACTED&a=3",
+    "+code=1&co+de=2": "+code=REDACTED&co+de=2",
     "token=1;rest=2&a=3": "token=REDACTED&a=3",
     "next=/reset?token=1&a=2": "next=/reset?token=REDACTED&a=2",
     "next=/reset#token=1": "next=/reset#token=REDACTED",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import string
+from contextvars import copy_context
 from time import process_time
 from typing import Any
 
@@ -141,6 +142,7 @@ ACCEPTED = {
     "version cc goes on": (f"cc{VALID[2:]}-what-the-future-will-be-like", Parent(TRACE, PARENT, True, False)),
     "version cc goes on with a dash": (f"cc{VALID[2:]}-", Parent(TRACE, PARENT, True, False)),
     "version cc goes on with anything": (f"cc{VALID[2:]}-\xff, -", Parent(TRACE, PARENT, True, False)),
+    "version cc goes on with line breaks": (f"cc{VALID[2:]}-a\r\n", Parent(TRACE, PARENT, True, False)),
     "space in front": (f" {VALID}", Parent(TRACE, PARENT, True, False)),
     "tab in front": (f"\t{VALID}", Parent(TRACE, PARENT, True, False)),
     "space behind": (f"{VALID} ", Parent(TRACE, PARENT, True, False)),
@@ -349,8 +351,11 @@ def test_whatever_comes_what_goes_out_is_valid(pairs: list[tuple[bytes, bytes]])
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(outgoing_headers())
 
-    with pytest.raises(StopIteration):
-        TraceContextMiddleware(app)(http_scope(headers=pairs), None, None).send(None)
+    def serve() -> None:
+        with pytest.raises(StopIteration):
+            TraceContextMiddleware(app)(http_scope(headers=pairs), None, None).send(None)
+
+    copy_context().run(serve)  # the value stays in the context of a request
     (sent,) = seen
     assert OUTGOING.fullmatch(sent["traceparent"])
     assert all(map(MEMBER.fullmatch, sent.get("tracestate", "a=1").split(",")))
@@ -515,6 +520,23 @@ async def test_an_instance_inside_another_one_does_nothing() -> None:
     await call(TraceContextMiddleware(TraceContextMiddleware(inner, trust=False)), scope)
     context = inner.calls[0][0]["trace_context"]
     assert (context.trace_id, context.link) == (TRACE, None)
+
+
+async def test_a_call_inside_the_process_changes_nothing_for_its_caller_and_the_next_request_has_its_own() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/":
+            await call(middleware, http_scope("/inner", headers=headers(*outgoing_headers().values())))
+        seen.append((scope["path"], scope["trace_context"], trace_context()))
+
+    middleware = TraceContextMiddleware(app)
+    for _ in range(2):  # in one task, so in one context
+        await call(middleware, http_scope())
+    assert [(path, own is found) for path, own, found in seen] == [("/inner", True), ("/", True)] * 2
+    inner, outer, _, second = (own for _, own, _ in seen)
+    assert inner.trace_id == outer.trace_id != second.trace_id
+    assert inner.parent_id not in (None, outer.span_id)
 
 
 async def test_outside_of_requests_there_is_no_trace() -> None:
