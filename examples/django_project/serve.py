@@ -27,7 +27,8 @@ HINTS = """
   All three are behind the one `application` in project/asgi.py. Any other websocket path is refused with 403, and
   so is a page of another site.
 
-  Ctrl-C stops the server.
+  Here and on the page each request has a line when it is answered, each websocket when it closes. Ctrl-C stops the
+  server.
 """
 
 
@@ -36,7 +37,8 @@ def main() -> None:
     make_users()
     address = f"http://{HOST}:{listener.getsockname()[1]}/"
     print(HINTS.format(address=address, users=" or ".join(USERS), password=PASSWORD), flush=True)
-    config = uvicorn.Config("project.asgi:application", timeout_graceful_shutdown=2)
+    # The request log has what uvicorn would tell of each request and websocket.
+    config = uvicorn.Config("project.asgi:application", log_level="warning", timeout_graceful_shutdown=2)
     # uvicorn raises the KeyboardInterrupt again when it has shut everything down.
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])

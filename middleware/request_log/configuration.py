@@ -27,12 +27,13 @@ def log_of(app: object, **given: Any) -> Log:
     logger = given["logger"]
     if not isinstance(logger, logging.Logger) and not (isinstance(logger, str) and logger):
         found.append(Problem("logger", logger, "is neither a logger nor the name of one", "write 'requests'"))
+    user = user_of if given["user"] is None else given["user"]
     choices = Choices(
         format=_format(given["format"], found),
         level=_level(given["level"], found),
         skip=_hook("skip", given["skip"], "skip(record) -> bool", _is_bool, "the request is logged", found),
         slow=_seconds(given["slow"], found),
-        user=_hook("user", given["user"] or user_of, "user(scope) -> str | None", _is_name, "nobody is named", found),
+        user=_hook("user", user, "user(scope) -> str | None", _is_name, "nobody is named", found),
         request_headers=_headers(given["request_headers"], found),
         redaction=Redaction(_names("redact", given["redact"], found)),
     )
@@ -65,10 +66,12 @@ def _format(value: Any, problems: list[Problem]) -> str | Hook[str] | None:
 def _level(value: Any, problems: list[Problem]) -> int | Hook[int] | None:
     if isinstance(value, str):
         number = logging.getLevelNamesMapping().get(value)
-        if number is None:
+        if not number:
             problems.append(Problem("level", value, "is not the name of a level", "write 'INFO'"))
         return number
     if isinstance(value, int) and not isinstance(value, bool):
+        if value <= 0:
+            problems.append(Problem("level", value, "is below every level", "write 'INFO'"))
         return value
     return _hook("level", value, "level(record) -> int", _is_level, "the level is that of the status", problems)
 

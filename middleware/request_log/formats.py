@@ -23,26 +23,29 @@ _json = json.JSONEncoder(separators=(",", ":")).encode
 
 def plain(record: RequestRecord) -> str:
     """``GET /items/42 200 12.3 ms 1.2 kB``: the message where something else writes time and level."""
-    return " ".join([_method(record), record.target, _status(record), *_measures(record)])
+    return f"{_method(record)} {record.target} {record.status or _LEFT} {' '.join(_measures(record))}"
 
 
 def dev(record: RequestRecord, *, colour: bool = False) -> str:
-    """A line for a terminal: the time of day, then the same in columns."""
-    clock = time.strftime("%H:%M:%S", time.localtime(record.time))
-    status = _status(record)
+    """A line for a terminal: the time of day when it was over, then the same in columns."""
+    moment, status = clock(record.time + record.duration), record.status or _LEFT
+    what, measures = f"{_method(record):<4} {record.target}", "  ".join(_measures(record))
     if not colour:
-        return "  ".join([f"{clock} {status:>3} {_method(record):<4} {record.target}", *_measures(record)])
-    rest = f"{_DIM}{'  '.join(_measures(record))}{_END}"
-    return f"{_DIM}{clock}{_END} {_colour(record)}{status:>3}{_END} {_method(record):<4} {record.target}  {rest}"
+        return f"{moment} {status} {what}  {measures}"
+    return f"{_DIM}{moment}{_END} {_colour(record)}{status}{_END} {what}  {_DIM}{measures}{_END}"
+
+
+def clock(moment: float) -> str:
+    """The time of day."""
+    return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
 def combined(record: RequestRecord) -> str:
     """A line of httpd's and nginx' combined log format, for all that reads those."""
-    status, size = record.status or _LEFT, record.bytes_sent or "-"
     line = f"{record.method} {record.target} HTTP/{record.http_version}"
-    who = f"{_word(record.client)} - {_word(record.user)}"
     return (
-        f'{who} {_received(int(record.time))} "{_quoted(line)}" {status} {size}'
+        f"{_word(record.client)} - {_word(record.user)} {_received(int(record.time))}"
+        f' "{_quoted(line)}" {record.status or _LEFT} {record.bytes_sent or "-"}'
         f' "{_quoted(record.referer or "-")}" "{_quoted(record.user_agent or "-")}"'
     )
 
@@ -54,10 +57,6 @@ def in_json(moment: float, level: int, fields: dict[str, Any]) -> str:
 
 def _method(record: RequestRecord) -> str:
     return "WS" if record.kind == "websocket" else record.method
-
-
-def _status(record: RequestRecord) -> str:
-    return str(record.status or _LEFT)
 
 
 def _measures(record: RequestRecord) -> list[str]:
@@ -98,8 +97,8 @@ def _colour(record: RequestRecord) -> str:
 
 
 def _word(text: str | None) -> str:
-    """``text`` where a space ends the field."""
-    return text.replace(" ", "\\x20").replace('"', '\\"') if text else "-"
+    """``text`` where a space ends the field, and ``[`` begins the next one for goaccess."""
+    return text.replace(" ", "\\x20").replace("[", "\\x5b").replace('"', '\\"') if text else "-"
 
 
 def _quoted(text: str) -> str:

@@ -34,7 +34,7 @@ class Exchange(Watch):
         message = await self._receive()
         if message["type"] == "http.request":
             self.bytes_received += len(message.get("body") or b"")
-        elif message["type"] == "http.disconnect" and not self.is_complete:
+        elif message["type"] == "http.disconnect":
             self.has_left = True
         return message
 
@@ -45,9 +45,10 @@ class Exchange(Watch):
             if not message.get("more_body") and not self._has_trailers:
                 return self._finish(message)
         elif kind == "http.response.start":
+            if self.status is None:
+                self._response_headers = message.get("headers") or ()
+                self._has_trailers = message.get("trailers", False)
             self.begin(message["status"])
-            self._response_headers = message.get("headers") or ()
-            self._has_trailers = message.get("trailers", False)
         elif kind == "http.response.trailers":
             if not message.get("more_trailers"):
                 return self._finish(message)
@@ -61,8 +62,10 @@ class Exchange(Watch):
 
     async def _finish(self, message: Any) -> None:
         """Send what ends the response, and tell of it: what the application does then is no part of it."""
+        # Servers that close the connection say "disconnect" before this returns (hypercorn).
+        had_left = self.has_left
         await self.sending(message)
-        self.is_complete = not self.has_left
+        self.is_complete = not had_left
         self.end()
 
     def _announced(self) -> int | None:

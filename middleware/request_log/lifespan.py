@@ -45,10 +45,14 @@ class Lifespan:
             self.fail(message.get("message") or "")
         return self._send(message)
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: object) -> None:
         """Tell that what is under way has failed. (One that was never asked to start does not know lifespan.)"""
         if self.phase:
-            self._tell(logging.ERROR, _FAILED[self.phase], printable(reason))
+            try:
+                text = f"{type(reason).__name__}: {reason}" if isinstance(reason, Exception) else str(reason)
+            except Exception:
+                text = type(reason).__name__
+            self._tell(logging.ERROR, _FAILED[self.phase], printable(text))
 
     def _tell(self, level: int, text: str, reason: str = "") -> None:
         duration, phase = perf_counter() - self._began, self.phase

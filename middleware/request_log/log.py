@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .formats import combined, dev, in_json, plain
+from .formats import clock, combined, dev, in_json, plain
+from .hooks import Hook
 from .output import is_coloured, is_wanted, place_of, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .._asgi import Scope
-    from .hooks import Hook
     from .output import Place
     from .record import RequestRecord
     from .text import Redaction
@@ -36,13 +38,23 @@ class Choices(NamedTuple):
 class Log:
     """Writes records to a logger, as was chosen."""
 
-    __slots__ = ("_choices", "_has_failed", "has_begun", "highest", "logger", "redaction", "request_headers")
+    __slots__ = (
+        "_choices",
+        "_failures",
+        "has_begun",
+        "has_served",
+        "highest",
+        "logger",
+        "redaction",
+        "request_headers",
+    )
 
     def __init__(self, logger: logging.Logger, choices: Choices) -> None:
         self.logger = logger
         self.redaction, self.request_headers = choices.redaction, choices.request_headers
         self._choices = choices
-        self._has_failed = self.has_begun = False
+        self._failures = 0
+        self.has_begun = self.has_served = False
         # No record has a higher level: where that is not enabled, nothing needs to be noted.
         self.highest = logging.ERROR if choices.level is None else logging.CRITICAL
         if isinstance(choices.level, int):
@@ -53,19 +65,43 @@ class Log:
         try:
             self._write(watch.record(error))
         except Exception:
-            self._give_up()
+            self._fail()
 
     def say(self, subject: str, level: int, text: str, **fields: Any) -> None:
         """Write what is about no request to the child ``subject`` of the logger."""
-        logger = self.logger.getChild(subject)
-        try:
+        with self.guarded():
+            logger = self.logger.getChild(subject)
             place = place_of(logger)
-            if is_wanted(logger, level, place):
-                if self._choices.format == "json":
-                    text = in_json(time(), level, {"message": text, **fields})
-                write(logger, place, level, text, fields)
+            if not is_wanted(logger, level, place):
+                return
+            if self._choices.format == "json":
+                text = in_json(time(), level, {"message": text, **fields})
+            elif self._choices.format == "dev" or (self._choices.format is None and place == "terminal"):
+                text = f"{clock(time())} {text}"
+            write(logger, place, level, text, fields)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Let no failure of the log be one of the application."""
+        try:
+            yield
         except Exception:
-            self._give_up()
+            self._fail()
+
+    def _fail(self) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            with suppress(Exception):
+                text = "a request could not be logged; it is not told again when that happens"
+                self.logger.getChild("failures").exception(text)
+
+    def sum_up(self) -> None:
+        """Tell in the end how often something failed that was told once."""
+        choices = self._choices
+        hooks = [hook for hook in (choices.format, choices.level, choices.skip, choices.user) if isinstance(hook, Hook)]
+        count = self._failures + sum(hook.failures for hook in hooks)
+        if count > 1:
+            self.say("failures", logging.ERROR, f"in all, {count} times something failed while requests were logged")
 
     def user_of(self, scope: Scope) -> str | None:
         user = self._choices.user
@@ -110,13 +146,6 @@ class Log:
         if name == "dev" or place == "terminal":
             return dev(record, colour=place == "terminal" and is_coloured())
         return plain(record)
-
-    def _give_up(self) -> None:
-        if not self._has_failed:
-            self._has_failed = True
-            with suppress(Exception):
-                text = "a request could not be logged; it is not told again when that happens"
-                self.logger.getChild("failures").exception(text)
 
 
 def _waited(record: RequestRecord) -> float:

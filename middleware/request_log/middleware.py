@@ -79,12 +79,14 @@ class RequestLogMiddleware:
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if not self._log.has_begun:
-            startup.begin(self._log)
         kind = scope["type"]
         if kind == "lifespan":
             return await self._watch_lifespan(scope, receive, send)
-        if kind not in ("http", "websocket") or not self._logger.isEnabledFor(self._log.highest):
+        if kind not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+        if not self._log.has_served:
+            startup.serve(self._log)
+        if not self._logger.isEnabledFor(self._log.highest):
             return await self.app(scope, receive, send)
         watch = (Exchange if kind == "http" else Conversation)(self._log, scope, receive, send)
         trail = None
@@ -102,9 +104,13 @@ class RequestLogMiddleware:
                 trail.clear()
 
     async def _watch_lifespan(self, scope: Any, receive: Any, send: Any) -> None:
+        if not self._log.has_begun:
+            startup.begin(self._log)
         lifespan = Lifespan(self._log, receive, send)
         try:
             await self.app(scope, lifespan.receive, lifespan.send)
         except Exception as error:
-            lifespan.fail(f"{type(error).__name__}: {error}")
+            lifespan.fail(error)
             raise
+        finally:
+            self._log.sum_up()

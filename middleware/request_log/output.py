@@ -23,7 +23,8 @@ class _StandardError(logging.Handler):
             return
         try:
             stream.write(record.getMessage() + "\n")
-            stream.flush()
+            if hasattr(stream, "flush"):
+                stream.flush()
         except Exception:
             self.handleError(record)
 
@@ -35,7 +36,11 @@ def place_of(logger: logging.Logger) -> Place:
     """Where lines of a logger go now."""
     if logger.hasHandlers():
         return "handlers"
-    return "terminal" if os.environ.get("FORCE_COLOR") or (sys.stderr and sys.stderr.isatty()) else "elsewhere"
+    return "terminal" if os.environ.get("FORCE_COLOR") or _is_terminal(sys.stderr) else "elsewhere"
+
+
+def _is_terminal(stream: Any) -> bool:
+    return hasattr(stream, "isatty") and stream.isatty()
 
 
 def is_coloured() -> bool:
@@ -66,20 +71,22 @@ def write(logger: logging.Logger, place: Place, level: int, text: str, fields: d
 
 
 def silenced_by(logger: logging.Logger) -> str | None:
-    """What in the configuration of logging swallows lines at INFO, with what to write; None if nothing does.
+    """What of the configuration of logging keeps lines at INFO away, with what to write; None if nothing does.
 
     What the user has said about this very logger is meant so.
     """
     name, ask = logger.name, f"set the level of {logger.name!r} to INFO"
     if logger.disabled:
-        return f"{name!r} is disabled: set 'disable_existing_loggers' to False in LOGGING (dictConfig)"
+        remedy = "set 'disable_existing_loggers' to False in LOGGING (dictConfig)"
+        return f"requests are not logged: {name!r} is disabled; {remedy}"
     if not logger.hasHandlers() or logger.level:
         return None
     owner = next((one for one in _up(logger) if one.level), logging.root)
     if owner.level > logging.INFO:
-        return f"the level of the logger {owner.name!r} is {logging.getLevelName(owner.level)}: {ask}"
+        level = logging.getLevelName(owner.level)
+        return f"requests below {level} are not logged: that is the level of the logger {owner.name!r}; {ask}"
     if all(handler.level > logging.INFO for one in _heard(logger) for handler in one.handlers):
-        return f"no handler takes lines at INFO: give {name!r} one with that level"
+        return f"requests at INFO are not logged: no handler takes those; give {name!r} one with that level"
     return None
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DJANGO = "middleware.django"
 """Scope key: Django has begun to answer this request."""
 
+_LEFT = frozenset(("app_root_path", "fastapi", "path_template", "route", DJANGO))
 _BELOW_A_MOUNT = "/{path}"
 _NAME = re.compile(r"\{([^\W\d]\w*)")
 
@@ -42,6 +43,8 @@ def route_of(scope: Mapping[str, Any]) -> str | None:
     Args:
         scope: The newest copy of the scope.
     """
+    if scope.keys().isdisjoint(_LEFT):
+        return None
     template = _below_root(scope)
     if not template:
         return None

@@ -16,27 +16,37 @@ if TYPE_CHECKING:
 _SERVERS = {
     "uvicorn.access": "uvicorn --no-access-log",
     "hypercorn.access": "hypercorn without --access-logfile",
-    "_granian.access": "granian --no-access-log",
     "gunicorn.access": "gunicorn without --access-logfile",
 }
 
 
 def begin(log: Log) -> None:
-    """Look once at what is there: Django, the configuration of logging, the server's own log."""
+    """Look at what is there when the first connection comes: Django, the configuration of logging."""
     log.has_begun = True
-    django_routes()
-    silence = silenced_by(log.logger)
-    if silence is not None:
-        log.say("startup", logging.WARNING, f"requests are not logged: {silence}")
-        return
-    for remedy in _doubling():
-        log.say("startup", logging.INFO, f"the server logs each request as well; to have one line, run {remedy}")
+    with log.guarded():
+        django_routes()
+        silence = silenced_by(log.logger)
+        if silence is not None:
+            log.say("startup", logging.WARNING, silence)
+
+
+def serve(log: Log) -> None:
+    """Look for the server's own log when the first request comes: hypercorn has it no earlier."""
+    log.has_served = True
+    if not log.has_begun:
+        begin(log)
+    with log.guarded():
+        for remedy in _doubling() if silenced_by(log.logger) is None else ():
+            log.say("startup", logging.INFO, f"the server logs each request as well; to have one line, run {remedy}")
 
 
 def _doubling() -> list[str]:
     remedies = [remedy for name, remedy in _SERVERS.items() if _speaks(name)]
-    if "daphne.cli" in sys.modules:  # its lines go to a stream of its own
-        remedies.append("daphne -v 0")
+    # These write by loggers that say nothing about it, or by none.
+    if "granian" in sys.modules and "--access-log" in sys.argv:
+        remedies.append("granian --no-access-log")
+    if "daphne.cli" in sys.modules and "--access-log" not in sys.argv:
+        remedies.append("daphne --access-log /dev/null")
     return remedies
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 REDACTED = "REDACTED"
 
 _REMEMBERED = 256  # characters
+_MAX_KNOWN = 1_000
 _SHORT = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 _SECRET = re.compile("token|secret|passw|signature|credential|api[-_.]?key|access[-_.]?key|jwt")
@@ -87,9 +88,10 @@ class Redaction:
         names: Further names of query keys and headers, without regard to case.
     """
 
-    __slots__ = ("_names",)
+    __slots__ = ("_known", "_names")
 
     def __init__(self, names: Iterable[str] = ()) -> None:
+        self._known: dict[str, bool] = {}  # what was found out about keys
         self._names = _NAMES.union(name.strip().lower() for name in names)
 
     def query(self, text: str) -> str:
@@ -125,6 +127,14 @@ class Redaction:
         return self.url(value) if name.lower() in _URLS else value
 
     def _is_secret(self, key: str) -> bool:
+        secret = self._known.get(key)
+        if secret is None:
+            secret = self._looks_secret(key)
+            if len(key) <= _REMEMBERED and len(self._known) < _MAX_KNOWN:
+                self._known[key] = secret
+        return secret
+
+    def _looks_secret(self, key: str) -> bool:
         if "%" in key or "+" in key:
             key = unquote_plus(key)
         key = key.strip().lower()

@@ -10,6 +10,7 @@ from .._asgi import TRAIL
 from .record import HEADER, OTHER, RequestRecord
 from .routes import route_of
 from .text import decoded, printable, short
+from .trace_context import TraceContext
 
 if TYPE_CHECKING:
     from .._asgi import Receive, Scope, Send
@@ -26,7 +27,8 @@ class Watch:
     """What http and websocket have in common. The request is noted as it came: frameworks change their scope."""
 
     __slots__ = (
-        *("_client", "_headers", "_log", "_method", "_path", "_query", "_receive", "_scope", "_send", "_sends_raise"),
+        *("_client", "_headers", "_log", "_method", "_path", "_query", "_receive", "_scheme", "_scope", "_send"),
+        *("_sends_raise", "_version"),
         *("began", "bytes_received", "bytes_sent", "first", "has_left", "is_complete", "is_told", "status", "time"),
     )
 
@@ -41,6 +43,8 @@ class Watch:
         self._query = scope.get("query_string") or b""
         self._headers = scope.get("headers") or ()
         self._client = scope.get("client")
+        self._scheme = scope.get("scheme", "")
+        self._version = scope.get("http_version", "1.1")
         # Since 2.4, send() raises OSError when the client has left (ASGI HTTP & WebSocket).
         self._sends_raise = scope.get("asgi", {}).get("spec_version", "2.0") >= "2.4"
         self.first: int | None = None
@@ -77,7 +81,7 @@ class Watch:
             fields["http.response.status_code"] = self.status
         elif outcome in ("failed", "no_response"):
             fields["http.response.status_code"] = 500  # which is what servers send then
-        if error is not None and outcome != "cancelled":
+        if isinstance(error, _EXITS):
             fields["error.type"] = _name_of(error)
         if self.first is not None:
             fields["time_to_first_byte"] = (self.first - self.began) / 1e9
@@ -96,12 +100,13 @@ class Watch:
 
     def _request(self) -> dict[str, Any]:
         """What the request says."""
-        scope, log, path, method = self._scope, self._log, self._path, self._method
+        log, path, method = self._log, self._path, self._method
+        path = decoded(path) if isinstance(path, bytes) else quote(path, _SAFE, errors="surrogateescape")
         fields: dict[str, Any] = {
             "http.request.method": method,
-            "url.scheme": short(scope.get("scheme", "")),
-            "url.path": printable(path if isinstance(path, bytes) else quote(path, _SAFE, errors="surrogateescape")),
-            "network.protocol.version": short(scope.get("http_version", "1.1")),
+            "url.scheme": short(self._scheme),
+            "url.path": printable(path if path.startswith("/") else log.redaction.url(path)),  # the latter to a proxy
+            "network.protocol.version": short(self._version),
         }
         if method not in _METHODS:
             fields["http.request.method"] = OTHER
@@ -109,13 +114,15 @@ class Watch:
         if self._query:
             fields["url.query"] = printable(log.redaction.query(decoded(self._query)))
         if self._client:
-            host, fields["client.port"] = self._client
+            host, port = self._client
             fields["client.address"] = short(host)
+            if port is not None:
+                fields["client.port"] = port
         wanted = log.request_headers
         for name, value in self._headers:
             if name == b"user-agent":
                 fields["user_agent.original"] = short(value)
-            elif name == b"referer" or name in wanted:
+            elif name == b"referer" or (wanted and name in wanted):
                 key = name.decode()
                 shown = printable(log.redaction.header(key, decoded(value)))
                 fields.setdefault(HEADER + key, []).append(shown)
@@ -132,15 +139,15 @@ class Watch:
         newest = trail[0] if trail else scope
         route = route_of(newest)
         if route is not None:
-            fields["http.route"] = printable(route)
+            fields["http.route"] = short(route)
         user = self._log.user_of(newest)
         if user is not None:
             fields["user.name"] = printable(user)
         name = newest.get("request_id") or scope.get("request_id")
-        if name is not None:
-            fields["request_id"] = name
+        if isinstance(name, str):  # somebody else's may be anything
+            fields["request_id"] = printable(name)
         trace = newest.get("trace_context") or scope.get("trace_context")
-        if trace is not None:
+        if isinstance(trace, TraceContext):
             fields["trace_id"], fields["span_id"] = trace.trace_id, trace.span_id
 
 

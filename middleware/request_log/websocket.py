@@ -40,7 +40,7 @@ class Conversation(Watch):
             self._received += 1
             self.bytes_received += _size(message)
         elif message["type"] == "websocket.disconnect" and self._closed_by is None:
-            code = message.get("code", _NO_CODE)
+            code = message.get("code") or _NO_CODE
             self._close(message, code, "abnormal" if code == _LOST else "client")
             self.has_left = self.status is None or code == _LOST
             self.is_complete = not self.has_left
@@ -58,7 +58,7 @@ class Conversation(Watch):
         elif kind == "websocket.close":
             if self._closed_by is None:
                 self.begin(403)  # if it was not accepted: that is what servers answer
-                self._close(message, message.get("code", 1000), "application")
+                self._close(message, message.get("code") or 1000, "application")
             return self._finish(message)
         elif kind == "websocket.http.response.start":
             self.begin(message["status"])

@@ -31,7 +31,7 @@ def demo(log: Path, **env: str) -> Iterator[Server]:
     server = Server(process, 0, log)
     try:
         deadline = time.monotonic() + WAIT_SECONDS
-        while "startup complete" not in server.log():
+        while "the application has started" not in server.log():
             assert process.poll() is None, server.log()
             assert time.monotonic() < deadline, server.log()
             time.sleep(0.02)

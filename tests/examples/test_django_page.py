@@ -71,6 +71,7 @@ def test_what_is_typed_in_one_window_shows_as_text_in_the_other(site: Server, br
         tab.sees("Connected as Guest")
         tab.sees("went to chat/sockets.py, which accepted it")
         tab.sees(f"/ws/ came from a page of this site, http://127.0.0.1:{site.port}, and passed.")
+        tab.sees(f"/api/visits may be read by pages of http://127.0.0.1:{site.port}.")
     one.say("hello, is anybody here?")
     two.sees("hello, is anybody here?")
     hostile = "<img src=x onerror=\"console.error('run')\"><script>console.error('run')</script> & co"
@@ -154,6 +155,39 @@ def test_the_page_shows_when_the_api_started_by_the_clock_of_the_visitor(site: S
     tab.sees("went to Other, running since 04:15 with the root path /.")
 
 
+def test_the_page_shows_its_line_of_the_request_log_a_404_and_a_websocket_that_was_closed(
+    tmp_path: Path, browser: Browser
+):
+    with demo(tmp_path / "log", PORT=str(free_port())) as server:
+        address = f"http://127.0.0.1:{server.port}/"
+        tab = Tab(browser, address)
+        own = tab.page.locator("#log .mine", has_text=re.compile(r"^GET / 200, \d+\.\d ms$"))
+        own.wait_for()
+        request_id = tab.page.locator("#request-id").inner_text()
+        assert (own.get_attribute("title") or "").startswith(f"id {request_id}, trace ")
+        tab.page.locator("#log .mine", has_text="GET /api/status 200").wait_for()
+        other = Tab(browser, address)
+        other.sees("Connected as Guest 2")
+        their_id = (other.page.locator("#id").inner_text()).removeprefix("/ws/ has the id ")
+        other.page.goto(f"{address}nowhere")
+        log = tab.page.locator("#log")
+        missing = log.locator(":not(.mine)", has_text=re.compile(r"^GET /nowhere 404, \d+\.\d ms$"))
+        closed = log.locator(":not(.mine)", has_text=re.compile(r"^WS /ws/ 101, .*, closed with 1001 by client$"))
+        missing.wait_for()
+        closed.wait_for()
+        assert their_id in (closed.get_attribute("title") or "")
+        assert tab.console == []
+
+
+def test_the_page_has_its_log_once_when_it_has_connected_again(tmp_path: Path, browser: Browser):
+    with demo(tmp_path / "log", PORT=str(free_port())) as server:
+        tab = Tab(browser, f"http://127.0.0.1:{server.port}/")
+        tab.page.locator("#log .mine", has_text="GET /api/status").wait_for()
+        tab.page.evaluate("socket.close()")
+        tab.page.locator("#log .mine", has_text="WS /ws/ 101").wait_for()
+        assert tab.page.locator("#log li", has_text="GET / 200").count() == 1
+
+
 @pytest.mark.parametrize(
     ("missing", "coding"),
     [
@@ -169,7 +203,11 @@ def test_the_page_shows_its_bytes_before_and_after_compression_by_what_is_instal
     with demo(tmp_path / "log", PORT=str(free_port()), PYTHONPATH=str(tmp_path)) as server:
         tab = Tab(browser, f"http://127.0.0.1:{server.port}/", locale="en-US")
         (_, before), (_, after) = (sent(server, "/", accepted) for accepted in ("identity", coding))
-        tab.sees(f"was {before:,} bytes, and went out as {after:,} bytes in {coding}.")
+        tab.sees(f" bytes in {coding}.")
+        shown = tab.page.locator("#page").inner_text()
+        found = re.fullmatch(rf"/ was {before:,} bytes, and went out as ([\d,]+) bytes in {coding}\.", shown)
+        assert found, shown
+        assert abs(int(found[1].replace(",", "")) - after) < 50  # each page has ids of its own
         assert tab.console == []
 
 
@@ -192,7 +230,8 @@ def test_the_page_says_what_is_wrong_with_the_api_and_the_conversation_goes_on(
 ):
     tab = Tab(browser, f"http://127.0.0.1:{site.port}/", api)
     tab.sees(f"Visits are not counted: {error}")
-    tab.sees(f"was asked for, but {error}.")
+    for entry in ("#cors", "#api"):
+        assert tab.page.locator(entry).inner_text() == f"/api/visits was asked for, but {error}."
     tab.say(f"{error}?")
     tab.sees(f"{error}?")
 

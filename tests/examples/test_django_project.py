@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import difflib
 import http.client
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -15,10 +15,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from email.message import Message
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import fastapi
@@ -42,6 +43,15 @@ def get(server: Server, path: str, method: str = "GET") -> tuple[int, str, str]:
 
 def post(server: Server, path: str) -> tuple[int, str, str]:
     return get(server, path, "POST")
+
+
+def ask(server: Server, path: str, **headers: str) -> tuple[int, Message]:
+    """The status and the headers of the response to a GET with ``headers``."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS)
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.headers
 
 
 def enter(server: Server, path: str = "/ws/") -> ClientConnection:
@@ -109,7 +119,7 @@ def test_the_api_starts_and_stops_with_the_server_and_sees_the_chat_beside_it(tm
         assert "the store is closed" not in server.log()
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(5) == 0
-    steps = ["the store is open", "startup complete", "Waiting for application shutdown", "the store is closed"]
+    steps = ["the store is open", "application has started", "the store is closed", "application has shut down"]
     assert re.findall("|".join(steps), server.log()) == steps
 
 
@@ -178,12 +188,80 @@ def test_another_websocket_path_is_refused_before_the_handshake(site: Server):
 
 def test_a_websocket_from_a_page_of_another_site_is_refused_before_the_handshake(site: Server):
     address = f"ws://127.0.0.1:{site.port}/ws/"
-    with pytest.raises(InvalidStatus) as refused:
-        connect(address, origin=Origin("https://evil.example"), open_timeout=WAIT_SECONDS, proxy=None)
-    assert refused.value.response.status_code == 403
-    assert "a websocket from the origin 'https://evil.example'" in site.log()
+    for stranger in ("https://evil.example", f"http://localhost:{site.port}"):  # which may read responses
+        with pytest.raises(InvalidStatus) as refused:
+            connect(address, origin=Origin(stranger), open_timeout=WAIT_SECONDS, proxy=None)
+        assert refused.value.response.status_code == 403
+        assert f"a websocket from the origin '{stranger}'" in site.log()
     with connect(address, origin=Origin(f"http://127.0.0.1:{site.port}"), proxy=None) as client:
         hear(client, "welcome")
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [("http://localhost:3000", "http://localhost:3000"), ("https://evil.example", None)],
+)
+def test_pages_of_other_sites_on_this_machine_may_read_responses(site: Server, origin: str, allowed: str | None):
+    _, headers = ask(site, "/api/status", Origin=origin)
+    assert headers["access-control-allow-origin"] == allowed
+    assert headers["access-control-allow-credentials"] is None
+
+
+def test_a_newcomer_is_told_the_last_lines_and_everybody_each_new_one(site: Server):
+    with enter(site) as client:
+        welcome = hear(client, "welcome")
+        before = hear(client, "logged")["lines"]
+        assert len(before) <= 12
+        assert welcome["request_id"] == client.response.headers["x-request-id"]
+        status, headers = ask(site, "/", **{"X-Request-ID": "the-page", "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
+        (page,) = hear(client, "logged")["lines"]
+        shown = {
+            name: page[name] for name in ("method", "path", "status", "outcome", "close", "request_id", "trace_id")
+        }
+        assert shown == {
+            "method": "GET",
+            "path": "/",
+            "status": status,
+            "outcome": "completed",
+            "close": None,
+            "request_id": headers["x-request-id"],
+            "trace_id": "a" * 32,
+        }
+        assert (status, headers["x-request-id"]) == (200, "the-page")
+        get(site, "/nowhere?token=secret")
+        (missing,) = hear(client, "logged")["lines"]
+        assert (missing["method"], missing["path"], missing["status"]) == ("GET", "/nowhere", 404)
+        with enter(site) as other:
+            left = hear(other, "welcome")
+            other.close(4321)
+        (closed,) = hear(client, "logged")["lines"]
+        shown = {name: closed[name] for name in ("method", "path", "status", "close", "closed_by")}
+        assert shown == {"method": "WS", "path": "/ws/", "status": 101, "close": 4321, "closed_by": "client"}
+        assert closed["request_id"] == left["request_id"]
+        assert not any(line["request_id"] == welcome["request_id"] for line in before)  # its line is yet to come
+    assert "secret" not in json.dumps([page, missing, closed])
+
+
+@pytest.mark.parametrize(
+    ("terminal", "line"),
+    [
+        pytest.param("", r'127\.0\.0\.1 - - \[.*\] "{method} {path} HTTP/1\.1" {status} ', id="elsewhere"),
+        pytest.param("1", r"\x1b\[2m[\d:]{{8}}\x1b\[0m \x1b\[3[23]m{status}\x1b\[0m {shown} +{path}  ", id="terminal"),
+    ],
+)
+def test_the_console_has_one_line_of_each_request_and_of_each_websocket(tmp_path: Path, terminal: str, line: str):
+    with demo(tmp_path / "log", PORT=str(free_port()), FORCE_COLOR=terminal) as server:
+        for path in ("/", "/nowhere", "/api/status"):
+            get(server, path)
+        with enter(server) as client:
+            hear(client, "welcome")
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(5) == 0
+    written = server.log().partition("has started")[2].splitlines()[1:]
+    expected = [("GET", "/", 200), ("GET", "/nowhere", 404), ("GET", "/api/status", 200), ("WS", "/ws/", 101)]
+    for text, (shown, path, status) in zip(written, expected, strict=False):
+        assert re.match(line.format(method="GET", shown=shown, path=path, status=status), text), text
+    assert len(written) == len(expected) + 2  # the store is closed, the application has shut down
 
 
 @pytest.mark.parametrize("name", ["daphne", "granian", "hypercorn-asyncio"])
@@ -216,19 +294,20 @@ def test_django_finds_nothing_wrong_with_the_project(tmp_path: Path):
 
 
 @pytest.fixture
-def sockets() -> Any:
-    """``chat/sockets.py`` as a module of its own, with nobody in the room."""
-    spec = importlib.util.spec_from_file_location("chat_sockets", PROJECT / "chat" / "sockets.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """``chat/sockets.py``, with nobody in the room."""
+    monkeypatch.syspath_prepend(PROJECT)
+    module = importlib.import_module("chat.sockets")
+    yield module
+    module.log.logger.removeFilter(module.log.note)
+    for name in ("chat", "chat.log", "chat.sockets"):
+        del sys.modules[name]
 
 
 def visitors_scope() -> dict[str, Any]:
     nobody = SimpleNamespace(get_username=str)  # what chat/sockets.py asks of an AnonymousUser
-    return websocket_scope("/ws/", user=nobody)
+    ids = {"request_id": "an-id", "trace_context": SimpleNamespace(trace_id="a-trace")}
+    return websocket_scope("/ws/", user=nobody, **ids)
 
 
 class Visitor:
@@ -327,7 +406,7 @@ def test_ctrl_c_ends_the_demo_at_once_and_without_an_error_while_websockets_are_
         assert server.process.wait(5) == 0
         with pytest.raises(ConnectionClosed):
             hear(client, "nothing that is ever said")
-    assert "Finished server process" in server.log()
+    assert "the application has shut down" in server.log()
     assert not re.search("Traceback|ERROR|WARNING|Cancel", server.log()), server.log()
 
 
@@ -364,13 +443,20 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "project/asgi.py",
             {"application = get_asgi_application()"},
             {
-                "from middleware import CompressionMiddleware, PathRouter, ProtocolRouter, WebSocketOriginMiddleware",
+                (
+                    "from middleware import CompressionMiddleware, CORSMiddleware, Middleware, PathRouter, "
+                    "ProtocolRouter, RequestIdMiddleware, RequestLogMiddleware, TraceContextMiddleware, stack"
+                ),
                 (
                     "application = ProtocolRouter(http=PathRouter({'/api': 'chat.api:application'}, "
                     "default=get_asgi_application()), websocket='chat.sockets:application', lifespan='lazy')"
                 ),
-                "application = WebSocketOriginMiddleware(application)",
-                "application = CompressionMiddleware(application)",
+                (
+                    "application = stack(application, Middleware(RequestLogMiddleware), "
+                    "Middleware(RequestIdMiddleware), Middleware(TraceContextMiddleware), "
+                    "Middleware(CORSMiddleware, ['http://localhost:*', 'http://127.0.0.1:*'], websocket_origins=[]), "
+                    "Middleware(CompressionMiddleware))"
+                ),
             },
         ),
         ("manage.py", set(), set()),
@@ -398,7 +484,7 @@ def test_the_project_differs_from_startproject_only_by_what_a_user_writes(
     assert {line[2:] for line in difference if line.startswith("+ ")} == added
 
 
-def test_its_settings_differ_from_startproject_by_app_key_database_and_where_a_login_leads(generated: Path):
+def test_its_settings_differ_from_startproject_by_app_key_database_log_and_where_a_login_leads(generated: Path):
     difference = [
         *difflib.ndiff(statements(generated / "project/settings.py"), statements(PROJECT / "project/settings.py"))
     ]
@@ -409,6 +495,7 @@ def test_its_settings_differ_from_startproject_by_app_key_database_and_where_a_l
         "INSTALLED_APPS",
         "DATABASES",
         "LOGIN_REDIRECT_URL",
+        "LOGGING",
     }
 
 

@@ -33,7 +33,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from middleware import ConfigurationError
-from middleware.request_log import current
+from middleware.request_log import hooks
 from middleware.request_log.current import Current
 from middleware.request_log.request_id import RequestIdFilter, RequestIdMiddleware, _current, request_id
 from tests.asgi import BODY, CONNECT, START, STARTUP, Client, Spy, call, http_scope, lifespan_scope, websocket_scope
@@ -297,7 +297,7 @@ async def test_a_hook_that_fails_fails_no_request_and_is_told_once(name: str, ca
 
 
 async def test_a_hook_that_fails_fails_no_request_if_the_log_fails_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(current._logger, "error", raising)
+    monkeypatch.setattr(hooks._logger, "error", raising)
     assert RANDOM.fullmatch(await given_id(http_scope(), generate=raising))
 
 

@@ -3,9 +3,10 @@
 Whoever has logged in with Django is known here by name, from Django's session. The page sends what was typed, as text.
 It gets JSON:
 
-    {"event": "welcome", "name": "Guest 2", "user": null}                       the name here, and that of the user
+    {"event": "welcome", "name": "Guest 2", "user": null, …}                    the name here, and that of the user
     {"event": "joined", "name": "Guest 2", "people": ["Guest 1", "Guest 2"]}    or "left"
     {"event": "said", "name": "Guest 2", "text": "hello"}
+    {"event": "logged", "lines": [{"method": "GET", …}]}                        what chat/log.py has noted
 
 The conversation lives in the memory of this process: each of several workers would have its own. It needs a server
 that runs on asyncio, as all do by default.
@@ -17,6 +18,8 @@ import json
 from itertools import chain, count
 
 from middleware import DjangoSessionMiddleware
+
+from . import log
 
 PATH = "/ws/"
 MESSAGE_LIMIT = 500  # characters
@@ -47,8 +50,10 @@ async def chat(scope, receive, send):
     user = scope["user"].get_username() or None  # that of an AnonymousUser is empty
     name = next(name for name in names(user) if name not in mailboxes)
     mailboxes[name] = mailbox = asyncio.Queue(MAILBOX_LIMIT)
-    mailbox.put_nowait(json.dumps({"event": "welcome", "name": name, "user": user}))
-    tell_everybody("joined", name, people=[*mailboxes])
+    ids = {"request_id": scope["request_id"], "trace_id": scope["trace_context"].trace_id}
+    mailbox.put_nowait(json.dumps({"event": "welcome", "name": name, "user": user, **ids}))
+    mailbox.put_nowait(json.dumps({"event": "logged", "lines": [*log.lines]}))
+    tell_everybody("joined", name=name, people=[*mailboxes])
     try:
         async with asyncio.TaskGroup() as tasks:
             delivery = tasks.create_task(deliver(mailbox, send))
@@ -56,7 +61,7 @@ async def chat(scope, receive, send):
             delivery.cancel()
     finally:
         del mailboxes[name]
-        tell_everybody("left", name, people=[*mailboxes])
+        tell_everybody("left", name=name, people=[*mailboxes])
     if last_word:
         with contextlib.suppress(OSError):  # gone already
             await send(last_word)
@@ -76,7 +81,7 @@ async def listen(receive, name):
         if len(text) > MESSAGE_LIMIT:
             return {"type": "websocket.close", "code": TOO_LONG, "reason": f"at most {MESSAGE_LIMIT} characters"}
         if text := text.strip():
-            tell_everybody("said", name, text=text)
+            tell_everybody("said", name=name, text=text)
         # The next message may be here already, then receive() does not wait: the deliveries need their turn.
         await asyncio.sleep(0)
     return None
@@ -88,12 +93,13 @@ async def deliver(mailbox, send):
             await send({"type": "websocket.send", "text": await mailbox.get()})
 
 
-def tell_everybody(event, name, **details):
-    text = json.dumps({"event": event, "name": name, **details})
+def tell_everybody(event, **details):
+    text = json.dumps({"event": event, **details})
     for mailbox in mailboxes.values():
         if mailbox.full():
             mailbox.get_nowait()  # whoever does not read misses the oldest event, and holds up nobody
         mailbox.put_nowait(text)
 
 
+log.listeners.append(lambda line: tell_everybody("logged", lines=[line]))
 application = DjangoSessionMiddleware(chat)

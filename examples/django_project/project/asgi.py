@@ -10,10 +10,9 @@ What is not as ``django-admin startproject`` wrote it: the import from ``middlew
   and is started and stopped with the server.
 - Websockets go to ``application`` in ``chat/sockets.py``; Django alone answers them with a 500. Who has logged in with
   Django is known there, by the ``DjangoSessionMiddleware`` around it.
-- Websockets from pages of other sites are refused: a browser asks nobody before it opens one, and may send the cookie
-  of that login with it.
-- What Django and FastAPI send goes out compressed if that makes it smaller: in the coding that the browser likes best,
-  of those that are installed.
+- What comes is passed from layer to layer, the first one outermost: each request is logged, with an id and as part of
+  a trace; pages of other sites on this machine may read what is sent, without cookies, and open no websocket; what is
+  sent is compressed if that makes it smaller, in the coding that the browser likes best, of those that are installed.
 
 ``chat.api`` and ``chat.sockets`` are named, not imported: the routers import them after ``get_asgi_application()`` has
 set Django up, so that they may use models.
@@ -34,7 +33,17 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from middleware import CompressionMiddleware, PathRouter, ProtocolRouter, WebSocketOriginMiddleware
+from middleware import (
+    CompressionMiddleware,
+    CORSMiddleware,
+    Middleware,
+    PathRouter,
+    ProtocolRouter,
+    RequestIdMiddleware,
+    RequestLogMiddleware,
+    TraceContextMiddleware,
+    stack,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -43,5 +52,11 @@ application = ProtocolRouter(
     websocket="chat.sockets:application",
     lifespan="lazy",  # for daphne, which starts no application: there the first connection does
 )
-application = WebSocketOriginMiddleware(application)
-application = CompressionMiddleware(application)
+application = stack(
+    application,
+    Middleware(RequestLogMiddleware),
+    Middleware(RequestIdMiddleware),
+    Middleware(TraceContextMiddleware),
+    Middleware(CORSMiddleware, ["http://localhost:*", "http://127.0.0.1:*"], websocket_origins=[]),
+    Middleware(CompressionMiddleware),
+)

@@ -1,17 +1,22 @@
 "use strict";
 
 const KEPT_LINES = 500;
+const LOGGED_LINES = 12;
 const LONGEST_PAUSE = 8; // seconds between two attempts to connect
 const PATIENCE = 5; // seconds until an answer of the API is no longer waited for
 
-const [state, conversation, people, visits, form, input, button] = [
-  "state", "conversation", "people", "visits", "say", "text", "send",
+const [state, conversation, people, visits, log, form, input, button] = [
+  "state", "conversation", "people", "visits", "log", "say", "text", "send",
 ].map((id) => document.getElementById(id));
 
 const address = new URL("ws/", location);
 address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 const visitsAddress = new URL("api/visits", location);
 const statusAddress = new URL("api/status", location);
+
+// The request for the page began a trace. What the page asks the API for belongs to it; a websocket cannot tell.
+const traceparent = document.querySelector("meta[name=traceparent]")?.content;
+const ownTraces = new Set(traceparent ? [traceparent.split("-")[1]] : []);
 
 let socket;
 let me;
@@ -27,6 +32,7 @@ function connect() {
     if (me) note(reason);
     explain("origin", address, me ? "passed, and has ended." : "was not accepted.");
     explain("websocket", address, me ? "was accepted, and has ended." : "was not accepted.");
+    explain("origin", address, me ? "passed, and has ended." : "was not accepted.");
     explain("session", address, "has ended.");
     me = undefined;
     tryAgainIn(Math.min(2 ** failures++, LONGEST_PAUSE), reason);
@@ -45,29 +51,33 @@ function tryAgainIn(seconds, reason) {
 
 async function countVisit() {
   try {
-    const { visit } = await ask(visitsAddress, "POST");
-    const { framework, root_path, started } = await ask(statusAddress);
+    const { headers, answer: { visit } } = await ask(visitsAddress, "POST");
+    const { framework, root_path, started } = (await ask(statusAddress)).answer;
     const since = clock(new Date(started));
     setVisits("counted", `Visit ${visit} since ${since}`);
     explain("api", visitsAddress, `went to ${framework}, running since ${since} with the root path ${root_path}.`);
+    const reader = headers.get("access-control-allow-origin");
+    explain("cors", visitsAddress, `may be read by pages of ${reader ?? "this site alone"}.`);
   } catch (error) {
     setVisits("failed", `Visits are not counted: ${error.message}`);
-    explain("api", visitsAddress, `was asked for, but ${error.message}.`);
+    for (const id of ["cors", "api"]) explain(id, visitsAddress, `was asked for, but ${error.message}.`);
   }
 }
 
 async function ask(address, method = "GET") {
   const signal = AbortSignal.timeout(1000 * PATIENCE);
-  const response = await fetch(address, { method, signal }).catch(() => {
+  const headers = traceparent ? { traceparent } : {};
+  const response = await fetch(address, { method, headers, signal }).catch(() => {
     throw new Error("the API did not answer");
   });
   if (!response.ok) throw new Error(`the API answered with error ${response.status}`);
-  return response.json().catch(() => {
+  const answer = await response.json().catch(() => {
     throw new Error("the API did not answer with JSON");
   });
+  return { headers: response.headers, answer };
 }
 
-function show({ event, name, user, text, people }) {
+function show({ event, name, user, text, people, lines, request_id, trace_id }) {
   if (event === "welcome") {
     me = name;
     failures = 0;
@@ -75,9 +85,16 @@ function show({ event, name, user, text, people }) {
     setState("open", `Connected as ${me}`);
     explain("origin", address, `came from a page of this site, ${location.origin}, and passed.`);
     explain("websocket", address, "went to chat/sockets.py, which accepted it.");
+    ownTraces.add(trace_id);
+    log.replaceChildren(); // the lines so far come next
+    explain("id", address, `has the id ${request_id}`);
+    explain("trace", address, `is in the trace ${trace_id}`);
+    explain("origin", address, `came from a page of this site, ${location.origin}, and passed.`);
     const login = user ? `Django's session: ${user} is logged in.` : "no session in which anybody is logged in.";
     explain("session", address, `brought ${login}`);
     if (user) note(`Hello, ${user}!`);
+  } else if (event === "logged") {
+    lines.forEach(showLine);
   } else if (event === "said") {
     message(name, text);
   } else {
@@ -98,6 +115,18 @@ function message(name, text) {
   const line = element("li", name === me ? "message mine" : "message", "");
   line.append(element("span", "who", `${name}, ${clock(new Date())}`), element("span", "what", text));
   add(line);
+}
+
+function showLine({ method, path, status, outcome, close, closed_by, seconds, request_id, trace_id }) {
+  const line = element("li", ownTraces.has(trace_id) ? "mine" : "", "");
+  const duration = seconds < 1 ? `${(1000 * seconds).toFixed(1)} ms` : `${seconds.toFixed(1)} s`;
+  const measures = [status ?? "no status", duration];
+  if (close !== null) measures.push(`closed with ${close} by ${closed_by}`);
+  if (outcome !== "completed") measures.push(outcome.replaceAll("_", " "));
+  line.append(element("code", "", `${method} ${path}`), ` ${measures.join(", ")}`);
+  line.title = `id ${request_id}, trace ${trace_id}`;
+  log.append(line);
+  while (log.childElementCount > LOGGED_LINES) log.firstElementChild.remove();
 }
 
 function clock(date) {
@@ -153,8 +182,8 @@ form.addEventListener("submit", (event) => {
 
 explain("origin", address, "is being asked for.");
 explain("websocket", address, "is being asked for.");
-explain("session", address, "is being asked for.");
-explain("api", visitsAddress, "is being asked for.");
+for (const id of ["id", "trace", "origin", "session"]) explain(id, address, "is being asked for.");
+for (const id of ["cors", "api"]) explain(id, visitsAddress, "is being asked for.");
 explain("page", location, "is being measured.");
 new PerformanceObserver((list) => measure(list.getEntries()[0])).observe({ type: "navigation", buffered: true });
 connect();
