@@ -26,6 +26,7 @@ LEFT_OUT = (
     "test_architecture.py",
     "test_docs*.py",
     "test_browser.py",
+    "test_collectors.py",
 )
 
 
