@@ -113,7 +113,8 @@ def _of_django(scope: Mapping[str, Any]) -> str | None:
 
 def _root(scope: Mapping[str, Any], names: list[str]) -> str | None:
     """The root path with the names of the parameters in it, None if one is not found; ``names`` stand below it."""
-    segments: list[str] = (scope.get("root_path") or "").rstrip("/").split("/")
+    root: str = scope.get("root_path") or ""
+    segments = root.rstrip("/").split("/")
     if len(segments) == 1:
         return ""
     # Of this package's routers, which keep their parameters where neither Litestar nor a route overwrites them.

@@ -80,6 +80,11 @@ LOWEST = Row(
 )
 
 # With hiredis here, and without it in the lowest row: redis has two parsers.
-NEWEST = (*NEEDS, "anyio", "trio", "channels", "django", "fastapi", "hiredis", "httpx2", "litestar", *TESTING)
+NEWEST = (
+    *NEEDS,
+    *("anyio", "trio", "channels", "django", "fastapi", "hiredis", "httpx2", "jinja2", "litestar", "sse-starlette"),
+    "whitenoise",
+    *TESTING,
+)
 
 VERSIONS = (LOWEST, Row("python3.12", ("3.12",), NEWEST), Row("python3.13", ("3.13",), NEWEST))
