@@ -42,7 +42,7 @@ async def call_with_copy(
     where Starlette's ``BaseHTTPMiddleware`` goes on, and when it returns or raises.
     """
     trail = scope.get(TRAIL)
-    if trail:
+    if trail and trail[0] is scope:  # else this is a request of the application's own, made of the scope it was given
         trail[0] = copy
 
     def handing_back(message: Any) -> Awaitable[None]:

@@ -291,7 +291,8 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "random_id", lambda: f"{next(numbers):016}" * 2)
     monkeypatch.setattr("middleware.request_log.watch.time", lambda: float(NOW))
     monkeypatch.setattr("middleware.request_log.watch.perf_counter_ns", lambda: 0)
-    monkeypatch.setattr("middleware.sessions.keepers.time", SimpleNamespace(time=lambda: NOW))
+    for name in ("keeper", "cookie_keeper"):
+        monkeypatch.setattr(f"middleware.sessions.{name}.time", SimpleNamespace(time=lambda: NOW))
 
 
 @pytest.mark.parametrize("name", ["sign in", *EXCHANGES])

@@ -113,4 +113,4 @@ def _is_text(value: object) -> bool:
 
 
 def _is_level(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

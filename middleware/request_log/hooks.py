@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .._errors import Problem, shown
+from .text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ class Hook(Generic[T]):
         if self.failures == 1:
             with suppress(Exception):  # a handler that fails is no reason to fail the request
                 text = "%s %s; %s. It is not told again when that happens"
-                _logger.error(text, self._name, what, self._remedy, exc_info=error)
+                _logger.error(text, self._name, what, self._remedy, exc_info=error and escaped(error))
 
 
 def hook_problem(parameter: str, function: object, signature: str) -> Problem | None:

@@ -25,8 +25,8 @@ class Exchange(Watch):
     kind = "http"
     __slots__ = ("_has_trailers", "_response_headers", "_sends_file")
 
-    def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__(log, scope, receive, send)
+    def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send, trail: list[Scope]) -> None:
+        super().__init__(log, scope, receive, send, trail)
         self._has_trailers = self._sends_file = False
         self._response_headers: Any = ()
 
@@ -70,7 +70,7 @@ class Exchange(Watch):
 
     def _announced(self) -> int | None:
         lengths = values(self._response_headers, b"content-length")
-        return int(lengths[0]) if lengths and lengths[0].isdigit() else None
+        return int(lengths[0]) if lengths and lengths[0].isdigit() and len(lengths[0]) < 20 else None
 
     def _add_own(self, fields: dict[str, Any], duration: float) -> None:
         fields[DURATION] = duration

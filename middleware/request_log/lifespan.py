@@ -52,6 +52,8 @@ class Lifespan:
                 text = f"{type(reason).__name__}: {reason}" if isinstance(reason, Exception) else str(reason)
             except Exception:
                 text = type(reason).__name__
+            if text.startswith("Traceback"):  # as Starlette sends it
+                text = text.strip().rpartition("\n")[2]
             self._tell(logging.ERROR, _FAILED[self.phase], printable(text))
 
     def _tell(self, level: int, text: str, reason: str = "") -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .formats import clock, combined, dev, in_json, plain
 from .hooks import Hook
 from .output import is_coloured, is_wanted, place_of, write
+from .text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +65,8 @@ class Log:
         """Write the record of what is over."""
         try:
             self._write(watch.record(error))
-        except Exception:
-            self._fail()
+        except Exception as error:
+            self._fail(error)
 
     def say(self, subject: str, level: int, text: str, **fields: Any) -> None:
         """Write what is about no request to the child ``subject`` of the logger."""
@@ -85,15 +86,15 @@ class Log:
         """Let no failure of the log be one of the application."""
         try:
             yield
-        except Exception:
-            self._fail()
+        except Exception as error:
+            self._fail(error)
 
-    def _fail(self) -> None:
+    def _fail(self, error: Exception) -> None:
         self._failures += 1
         if self._failures == 1:
             with suppress(Exception):
                 text = "a request could not be logged; it is not told again when that happens"
-                self.logger.getChild("failures").exception(text)
+                self.logger.getChild("failures").error(text, exc_info=escaped(error))
 
     def sum_up(self) -> None:
         """Tell in the end how often something failed that was told once."""

@@ -88,10 +88,13 @@ class RequestLogMiddleware:
             startup.serve(self._log)
         if not self._logger.isEnabledFor(self._log.highest):
             return await self.app(scope, receive, send)
-        watch = (Exchange if kind == "http" else Conversation)(self._log, scope, receive, send)
-        trail = None
-        if TRAIL not in scope:
+        trail = scope.get(TRAIL)
+        is_ours = trail is None
+        if trail is None:
             trail = scope[TRAIL] = [scope]
+        elif not trail or trail[0] is not scope:
+            trail = [scope]  # that one is the trail of another request, of which this scope is a copy
+        watch = (Exchange if kind == "http" else Conversation)(self._log, scope, receive, send, trail)
         try:
             await self.app(scope, watch.receive, watch.send)
         except BaseException as error:
@@ -100,7 +103,7 @@ class RequestLogMiddleware:
         else:
             watch.end()
         finally:
-            if trail:
+            if is_ours:
                 trail.clear()
 
     async def _watch_lifespan(self, scope: Any, receive: Any, send: Any) -> None:

@@ -62,12 +62,14 @@ def is_wanted(logger: logging.Logger, level: int, place: Place) -> bool:
 
 def write(logger: logging.Logger, place: Place, level: int, text: str, fields: dict[str, Any]) -> None:
     """Write a line, with ``fields`` as attributes of its record."""
-    record = logging.getLogRecordFactory()(logger.name, level, __file__, 0, text, (), None)
+    record = logging.getLogRecordFactory()(logger.name, level, __file__, 0, text, (), None, None, None)
     record.__dict__.update(fields)
     if place == "handlers":
         logger.handle(record)
-    elif logger.filter(record):
-        _standard_error.handle(record)
+        return
+    kept = logger.filter(record)  # since Python 3.12 it may be another record
+    if kept:
+        _standard_error.handle(kept if isinstance(kept, logging.LogRecord) else record)
 
 
 def silenced_by(logger: logging.Logger) -> str | None:

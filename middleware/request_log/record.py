@@ -73,7 +73,7 @@ class RequestRecord:
 
     def fields(self) -> dict[str, Any]:
         """What is known, under the names of OpenTelemetry where it has one; nothing that is not known."""
-        return self._fields
+        return self._fields.copy()
 
     scheme: str = _field("url.scheme", "")
     path: str = _field("url.path", "")

@@ -64,7 +64,7 @@ def _mark(**signal: Any) -> None:
     # Plain: Django has plain receivers of this signal anyway and calls all of them in one thread.
     scope = signal.get("scope")
     trail = scope.get(TRAIL) if isinstance(scope, dict) else None
-    if scope and trail:
+    if scope and trail and scope.get("path") == trail[0].get("path"):  # else it is a request of the application's own
         scope[DJANGO] = True
         trail[0] = scope  # it may be a copy that another library made
 

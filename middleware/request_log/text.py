@@ -28,14 +28,21 @@ _REMEMBERED = 256  # characters
 _MAX_KNOWN = 1_000
 _SHORT = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
-_SECRET = re.compile("token|secret|passw|signature|credential|api[-_.]?key|access[-_.]?key|jwt")
+_SECRET = re.compile(
+    "token|secret|pass(?:w|phrase|code)|signature|credential|(?:api|access|private|subscription|functions)[-_.]?key"
+    "|jwt|sess(?:ion)?[-_.]?id|authorization|cookie|assertion|samlresponse"
+)
 _NAMES = frozenset(
     (
-        *("authorization", "proxy-authorization", "auth", "cookie", "set-cookie", "sec-websocket-protocol"),
-        *("code", "pwd", "session", "sessionid", "sid", "sig"),
+        *("auth", "code", "dpop", "otp", "pass", "pwd", "sec-websocket-protocol"),
+        *("session", "sid", "sig", "ticket"),
     )
 )
-_URLS = ("referer", "location", "content-location")
+_URLS = ("referer", "location", "content-location", "x-forwarded-uri", "x-original-url", "x-rewrite-url")
+_PARTS = re.compile(r"[\[\].]+")
+# A URL in a parameter: next=%2Freset%3Ftoken%3D...
+_NESTED = re.compile(r"(%3f|%26|%23)([\w.-]++)(%3d)((?:(?!%26|%23)[^&#])*+)", re.IGNORECASE)
+_MAX_WORD = 64
 
 # A key is read once: nothing before it is tried as its beginning, and what was read is not given back.
 _KEY = re.compile("(?:^|(?<=[?&;#]))([^?&;#=]*+)=")
@@ -54,6 +61,12 @@ def printable(value: str | bytes) -> str:
     if value.isprintable() and "\\" not in value:
         return value
     return "".join([char if char.isprintable() and char != "\\" else _escaped(char) for char in value])
+
+
+def escaped(error: Exception) -> Exception:
+    """A stand-in for an exception whose text may hold what a client sent; its traceback is the same."""
+    stand_in: type[Exception] = type(type(error).__name__, (Exception,), {"__module__": type(error).__module__})
+    return stand_in(printable(str(error))).with_traceback(error.__traceback__)
 
 
 def short(value: str | bytes) -> str:
@@ -107,7 +120,15 @@ class Redaction:
                 if end < 0:
                     end = len(text)
         kept.append(text[end:])
-        return REDACTED.join(kept)
+        return _NESTED.sub(self._nested, REDACTED.join(kept))
+
+    def _nested(self, match: re.Match[str]) -> str:
+        before, key, equals, value = match.groups()
+        return f"{before}{key}{equals}{REDACTED if self._is_secret(key) else value}"
+
+    def word(self, text: str) -> str:
+        """What should be a name and may be a credential: a websocket's subprotocol."""
+        return REDACTED if len(text) > _MAX_WORD or "bearer" in text.lower() or self._is_secret(text) else text
 
     def url(self, text: str) -> str:
         """A URL, absolute or not, whose user and whose secret values in query and fragment are replaced."""
@@ -138,4 +159,4 @@ class Redaction:
         if "%" in key or "+" in key:
             key = unquote_plus(key)
         key = key.strip().lower()
-        return key in self._names or _SECRET.search(key) is not None
+        return not self._names.isdisjoint((key, *_PARTS.split(key))) or _SECRET.search(key) is not None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from time import perf_counter_ns, time
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import quote
 
-from .._asgi import TRAIL
 from .record import HEADER, OTHER, RequestRecord
 from .routes import route_of
 from .text import decoded, printable, short
@@ -28,25 +28,25 @@ class Watch:
 
     __slots__ = (
         *("_client", "_headers", "_log", "_method", "_path", "_query", "_receive", "_scheme", "_scope", "_send"),
-        *("_sends_raise", "_version"),
+        *("_sends_raise", "_trail", "_version"),
         *("began", "bytes_received", "bytes_sent", "first", "has_left", "is_complete", "is_told", "status", "time"),
     )
 
     kind: ClassVar[Literal["http", "websocket"]]
 
-    def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send, trail: list[Scope]) -> None:
         self.time = time()
         self.began = perf_counter_ns()
-        self._log, self._scope, self._receive, self._send = log, scope, receive, send
-        self._method = scope.get("method", "GET")
+        self._log, self._scope, self._receive, self._send, self._trail = log, scope, receive, send, trail
+        method = scope.get("method")
+        self._method = "GET" if method is None else method
         self._path = scope.get("raw_path") or scope.get("path") or ""
         self._query = scope.get("query_string") or b""
         self._headers = scope.get("headers") or ()
         self._client = scope.get("client")
-        self._scheme = scope.get("scheme", "")
-        self._version = scope.get("http_version", "1.1")
-        # Since 2.4, send() raises OSError when the client has left (ASGI HTTP & WebSocket).
-        self._sends_raise = scope.get("asgi", {}).get("spec_version", "2.0") >= "2.4"
+        self._scheme = scope.get("scheme") or ""
+        self._version = scope.get("http_version") or "1.1"
+        self._sends_raise = _sends_raise(scope.get("asgi"))
         self.first: int | None = None
         self.status: int | None = None
         self.bytes_received = self.bytes_sent = 0
@@ -67,8 +67,10 @@ class Watch:
         """Send, and note that the client has left."""
         try:
             await self._send(message)
-        except OSError:
-            self.has_left = True
+        except OSError as error:
+            # What else is an OSError comes from older servers and layers: of deadlines, of files.
+            if self._sends_raise or isinstance(error, ConnectionError):
+                self.has_left = not isinstance(error, TimeoutError | FileNotFoundError)
             raise
 
     def record(self, error: BaseException | None) -> RequestRecord:
@@ -81,8 +83,8 @@ class Watch:
             fields["http.response.status_code"] = self.status
         elif outcome in ("failed", "no_response"):
             fields["http.response.status_code"] = 500  # which is what servers send then
-        if isinstance(error, _EXITS):
-            fields["error.type"] = _name_of(error)
+        if error is not None and _is_failure(error):
+            fields["error.type"] = printable(_name_of(error))
         if self.first is not None:
             fields["time_to_first_byte"] = (self.first - self.began) / 1e9
         self._add_own(fields, (now - self.began) / 1e9)
@@ -95,17 +97,19 @@ class Watch:
         if self.has_left:
             return "client_disconnected"
         if error is not None:
-            return "failed" if isinstance(error, _EXITS) else "cancelled"
+            return "failed" if _is_failure(error) else "cancelled"
         return "no_response" if self.status is None else "incomplete"
 
     def _request(self) -> dict[str, Any]:
         """What the request says."""
         log, path, method = self._log, self._path, self._method
-        path = decoded(path) if isinstance(path, bytes) else quote(path, _SAFE, errors="surrogateescape")
+        path = decoded(path) if isinstance(path, bytes) else _quoted(path)
+        if path[:1] != "/" or "?" in path:  # what is asked of a proxy, and what some servers do not split
+            path = log.redaction.url(path)
         fields: dict[str, Any] = {
             "http.request.method": method,
             "url.scheme": short(self._scheme),
-            "url.path": printable(path if path.startswith("/") else log.redaction.url(path)),  # the latter to a proxy
+            "url.path": printable(path),
             "network.protocol.version": short(self._version),
         }
         if method not in _METHODS:
@@ -114,8 +118,9 @@ class Watch:
         if self._query:
             fields["url.query"] = printable(log.redaction.query(decoded(self._query)))
         if self._client:
-            host, port = self._client
-            fields["client.address"] = short(host)
+            host, port = [*self._client, None][:2]
+            if host is not None:
+                fields["client.address"] = short(host)
             if port is not None:
                 fields["client.port"] = port
         wanted = log.request_headers
@@ -135,8 +140,7 @@ class Watch:
     def _add_scope(self, fields: dict[str, Any]) -> None:
         """Add what layers and frameworks inside of us have left in the scope."""
         scope = self._scope
-        trail = scope.get(TRAIL)
-        newest = trail[0] if trail else scope
+        newest = self._trail[0] if self._trail else scope
         route = route_of(newest)
         if route is not None:
             fields["http.route"] = short(route)
@@ -149,6 +153,35 @@ class Watch:
         trace = newest.get("trace_context") or scope.get("trace_context")
         if isinstance(trace, TraceContext):
             fields["trace_id"], fields["span_id"] = trace.trace_id, trace.span_id
+
+
+@lru_cache(16)
+def _is_late(version: str) -> bool:
+    major, _, minor = version.partition(".")
+    return (int(major), int(minor)) >= (2, 4)
+
+
+def _sends_raise(asgi: Any) -> bool:
+    """Whether ``send`` raises OSError when the client has left: since ASGI HTTP & WebSocket 2.4."""
+    try:
+        return _is_late(asgi["spec_version"])
+    except (AttributeError, TypeError, KeyError, ValueError):
+        return False
+
+
+def _quoted(path: str) -> str:
+    """A path that the server has decoded, as it may have been sent."""
+    try:
+        return quote(path, _SAFE, errors="surrogateescape")
+    except UnicodeEncodeError:
+        return quote(path, _SAFE, errors="surrogatepass")
+
+
+def _is_failure(error: BaseException) -> bool:
+    """Whether an exception is more than the end of a cancelled task."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(_EXITS) is not None
+    return isinstance(error, _EXITS)
 
 
 def _name_of(error: BaseException) -> str:

@@ -27,8 +27,8 @@ class Conversation(Watch):
     kind = "websocket"
     __slots__ = ("_close_code", "_close_reason", "_closed_by", "_received", "_sent", "_subprotocol")
 
-    def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__(log, scope, receive, send)
+    def __init__(self, log: Log, scope: Scope, receive: Receive, send: Send, trail: list[Scope]) -> None:
+        super().__init__(log, scope, receive, send, trail)
         self._received = self._sent = 0
         self._close_code: int | None = None
         self._closed_by: CloseParty | None = None
@@ -42,7 +42,7 @@ class Conversation(Watch):
         elif message["type"] == "websocket.disconnect" and self._closed_by is None:
             code = message.get("code") or _NO_CODE
             self._close(message, code, "abnormal" if code == _LOST else "client")
-            self.has_left = self.status is None or code == _LOST
+            self.has_left = self.status != 101 or code == _LOST
             self.is_complete = not self.has_left
             self.end()
         return message
@@ -81,7 +81,7 @@ class Conversation(Watch):
         fields["websocket.messages_received"], fields["websocket.messages_sent"] = self._received, self._sent
         fields["websocket.bytes_received"], fields["websocket.bytes_sent"] = self.bytes_received, self.bytes_sent
         if self._subprotocol is not None:
-            fields["websocket.subprotocol"] = printable(self._subprotocol)
+            fields["websocket.subprotocol"] = printable(self._log.redaction.word(self._subprotocol))
         if self._closed_by is not None:
             fields["websocket.close_code"], fields["websocket.closed_by"] = self._close_code, self._closed_by
         if self._close_reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import anyio
 import pytest
 
+from middleware import PathRouter
 from middleware.request_log import RequestLogMiddleware
 from tests.asgi import BODY, CONNECT, REQUEST, START, Spy, call, http_scope, lifespan_scope, websocket_scope
 from tests.request_log.heard import Server, Told, read, request, run, script
@@ -612,3 +614,71 @@ async def test_a_timeout_around_the_application_stays_one() -> None:
         await call(inside, http_scope())
     assert (inside.record.outcome, inside.record.error_type) == ("failed", "TimeoutError")
     assert told.record.outcome == "cancelled"
+
+
+def test_what_an_application_asks_itself_is_no_part_of_its_own_record() -> None:
+    inner = Told(Spy(START, BODY))
+
+    async def batch(scope: Any, receive: Any, send: Any) -> None:
+        for name in ("bob", "carol"):
+            copy = {**scope, "root_path": "", "path": f"/{name}", "raw_path": f"/{name}".encode(), "user": name}
+            await PathRouter({"/": inner})(copy, receive, nowhere)
+        scope["user"] = "ada"
+        for message in (START, BODY):
+            await send(message)
+
+    told = Told(batch)
+    request(told, http_scope("/batch"))
+    assert [(record.path, record.user) for record in inner.records] == [("/bob", "bob"), ("/carol", "carol")]
+    assert [(record.path, record.user) for record in told.records] == [("/batch", "ada")]
+
+
+FAILURES: dict[str, tuple[BaseException, str, str | None]] = {
+    "a group with a failure": (
+        BaseExceptionGroup("", [asyncio.CancelledError(), ValueError()]),
+        "failed",
+        "BaseException",
+    ),
+    "a group of cancelled tasks": (BaseExceptionGroup("", [asyncio.CancelledError()]), "cancelled", None),
+    "an interrupt": (KeyboardInterrupt(), "failed", "KeyboardInterrupt"),
+    "a name with a line break": (type("X\nforged", (Exception,), {"__module__": "builtins"})(), "failed", "X\\nforged"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_is_told_from_the_end_of_a_task(name: str) -> None:
+    error, outcome, said = FAILURES[name]
+    told = Told(script(START, error))
+    with pytest.raises(type(error)):
+        request(told, http_scope())
+    (record,) = told.records
+    assert record.outcome == outcome
+    assert (record.error_type is None) if said is None else (record.error_type or "").startswith(said)
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), FileNotFoundError()])
+@pytest.mark.parametrize("version", ["2.3", "2.4", "2.10"])
+def test_a_deadline_or_a_lost_file_is_no_client_that_left(error: OSError, version: str) -> None:
+    async def failing(message: Any) -> None:
+        raise error
+
+    told = Told(Spy(START, BODY))
+    scope = http_scope(asgi={"version": "3.0", "spec_version": version})
+    with pytest.raises(OSError):
+        run(told(scope, idle, failing))
+    (record,) = told.records
+    assert (record.outcome, record.error_type) == ("failed", type(error).__name__)
+
+
+ODD: list[dict[str, Any]] = [
+    *({"asgi": None}, {"asgi": {"spec_version": None}}, {"asgi": {"spec_version": "new"}}, {"client": ("a", 1, 2)}),
+    *({"client": (None, 0)}, {"method": None}, {"scheme": None}, {"http_version": None}, {"headers": None}),
+    {"path": "/\ud800", "raw_path": None},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_an_odd_scope_has_its_record_too(odd: dict[str, Any]) -> None:
+    told = Told(script(START, BODY))
+    request(told, {**http_scope(), **odd})
+    assert [record.status for record in told.records] == [200]

@@ -434,9 +434,20 @@ async def test_django_is_heard_through_a_copy_that_another_library_makes() -> No
     app = get_asgi_application()
 
     async def copying(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope}, receive, send)
+
+    assert await ask(copying, "/items/7/") == (200, "/items/<int:id>/")
+
+
+@on_asyncio
+@pytest.mark.usefixtures("marked")
+async def test_what_an_application_asks_django_itself_is_none_of_the_request() -> None:
+    app = get_asgi_application()
+
+    async def asking(scope: Any, receive: Any, send: Any) -> None:
         await app({**scope, "path": "/items/7/"}, receive, send)
 
-    assert await ask(copying, "/unlike/") == (200, "/items/<int:id>/")
+    assert await ask(asking, "/batch/") == (200, None)
 
 
 LANGUAGE_ROUTES: dict[str, Answer] = {
