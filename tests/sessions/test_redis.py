@@ -145,7 +145,9 @@ async def test_all_is_well_within_a_second_after_an_outage(
         return {True} == {*await asyncio.gather(*commands, return_exceptions=True)}
 
     await store.save(KEY, Change({}, (), 1_000, created=1_000), 60)
-    assert await all_succeed()
+    with anyio.fail_after(5):
+        while not await all_succeed():  # a machine under load may need longer than the store waits to connect them all
+            pass
     await happen(lambda: outage(redis))
     assert not await all_succeed()
     await happen(lambda: recover(redis, outage))
