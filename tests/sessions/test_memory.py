@@ -101,6 +101,7 @@ async def test_what_has_expired_is_freed(clock: SimpleNamespace, grown: Callable
     assert await alive(store, "new") == ["new"]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("verb", ["touch", "save", "made again", "deleted"])
 async def test_a_storm_leaves_no_more_than_the_sessions(verb: str, grown: Callable[[], int]) -> None:
     store = MemoryStore()
