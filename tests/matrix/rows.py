@@ -36,7 +36,18 @@ class Row:
 NEEDS = ("asgiref", "itsdangerous", "starlette")
 SERVED = (*NEEDS, "uvicorn", "websockets")
 EXTRAS = ("backports.zstd", "brotli", "cryptography", "publicsuffixlist", "redis")
-TESTING = ("blockbuster", "httpx", "hypothesis", "orjson", "pytest", "pytest-timeout", "uvicorn", "uvloop", *EXTRAS)
+TESTING = (
+    "blockbuster",
+    "httptools",
+    "httpx",
+    "hypothesis",
+    "orjson",
+    "pytest",
+    "pytest-timeout",
+    "uvicorn",
+    "uvloop",
+    *EXTRAS,
+)
 
 
 def _django(version: str, pythons: tuple[str, ...], *packages: str, runserver: str = "daphne") -> Row:
