@@ -95,12 +95,11 @@ def _text(value: Any) -> str | None:
 def _of_django(scope: Mapping[str, Any]) -> str | None:
     from django.conf import settings
     from django.conf.urls.i18n import is_language_prefix_patterns_used
-    from django.core.handlers.asgi import get_script_prefix
     from django.urls import get_resolver
     from django.utils import translation
 
     try:
-        path = scope["path"].removeprefix(get_script_prefix(scope))
+        path = scope["path"].removeprefix(settings.FORCE_SCRIPT_NAME or scope.get("root_path") or "")
         if is_language_prefix_patterns_used(settings.ROOT_URLCONF)[0]:
             with translation.override(translation.get_language_from_path(path) or settings.LANGUAGE_CODE):
                 route = get_resolver().resolve(path).route
