@@ -659,7 +659,7 @@ def test_litestars_own_calls_set_and_clear_the_session(inside: bool) -> None:
         return request.set_session({"user": "Ada"}) if name == "set" else request.clear_session()
 
     layers = [DefineMiddleware(SessionMiddleware, secret_key=SECRET)] if inside else []
-    app: Any = litestar.Litestar([called], middleware=layers)
+    app: Any = litestar.Litestar([called], middleware=layers, logging_config=None)
     with TestClient(app if inside else SessionMiddleware(app, SECRET), base_url="https://example.com") as client:
         answers = [client.get(f"/{name}").json() for name in ("set", "name", "clear", "name")]
     assert answers == [None, {"user": "Ada"}, None, {}]

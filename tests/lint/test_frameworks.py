@@ -88,7 +88,7 @@ async def echo(socket: litestar.WebSocket) -> None:
 
 
 def litestar_app() -> Any:
-    return litestar.Litestar([hello, stream, empty, redirect, echo])
+    return litestar.Litestar([hello, stream, empty, redirect, echo], logging_config=None)
 
 
 APPLICATIONS = {"fastapi": fastapi, "starlette-mount": starlette_mount, "litestar": litestar_app}

@@ -236,7 +236,8 @@ async def litestar_chat(socket: litestar.WebSocket[Any, Any, Any]) -> None:
 def litestars(*layers: Middleware) -> Any:
     pages = [litestar_page, litestar_stream, litestar_broken, litestar_file, litestar_fails, litestar_denied]
     defined = [DefineMiddleware(cls, *args, **kwargs) for cls, args, kwargs in layers]
-    return litestar.Litestar([*pages, litestar_chat], middleware=[*defined, DefineMiddleware(Authentication)])
+    middleware = [*defined, DefineMiddleware(Authentication)]
+    return litestar.Litestar([*pages, litestar_chat], middleware=middleware, logging_config=None)
 
 
 FRAMEWORKS: dict[str, Callable[..., Any]] = {"starlette": starlette, "fastapi": fastapi, "litestar": litestars}

@@ -140,7 +140,8 @@ litestar_app = litestar.Litestar(
         litestar_socket,
         asgi("/mounted", is_mount=True, copy_scope=False)(starlette_app),
         asgi("/opaque", is_mount=True, copy_scope=True)(opaque),
-    ]
+    ],
+    logging_config=None,
 )
 
 APPS = {"starlette": starlette_app, "fastapi": fastapi_app, "litestar": litestar_app}

@@ -105,7 +105,7 @@ async def litestar_tell(socket: litestar.WebSocket[Any, Any, Any]) -> None:
 
 
 def litestar_app() -> Any:
-    return litestar.Litestar([litestar_hello, litestar_tell])
+    return litestar.Litestar([litestar_hello, litestar_tell], logging_config=None)
 
 
 APPLICATIONS = {"starlette": starlette, "fastapi": fastapi, "litestar": litestar_app}
@@ -454,7 +454,7 @@ class Lived:
         async def litestar_state(request: litestar.Request[Any, Any, Any]) -> str:
             return told({**request.scope["state"], "db": request.app.state.db})
 
-        return litestar.Litestar([litestar_state], lifespan=[lifespan])
+        return litestar.Litestar([litestar_state], lifespan=[lifespan], logging_config=None)
 
 
 def by_path(apps: dict[str, Any]) -> Any:
