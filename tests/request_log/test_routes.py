@@ -244,14 +244,14 @@ KNOWN = [(app, path) for app, path in CASES if ROUTES[app][path][1] not in (None
 @pytest.mark.parametrize(("app", "path"), KNOWN)
 async def test_the_route_begins_with_the_root_path(app: str, path: str) -> None:
     status, route = ROUTES[app][path]
-    assert await ask(APPS[app], path, root="/root/api") == (status, f"/root/api{route}")
+    assert await ask(APPS[app], path, root="/base/api") == (status, f"/base/api{route}")
 
 
 @pytest.mark.parametrize(("app", "path"), KNOWN)
 async def test_the_name_in_a_prefix_of_a_path_router_is_part_of_the_route(app: str, path: str) -> None:
     status, route = ROUTES[app][path]
     router = PathRouter({"/t/{tenant}": APPS[app]}, lifespan=False)
-    assert await ask(router, f"/t/its-own{path}", root="/root") == (status, f"/root/t/{{tenant}}{route}")
+    assert await ask(router, f"/t/its-own{path}", root="/base") == (status, f"/base/t/{{tenant}}{route}")
 
 
 @pytest.mark.parametrize("app", ["starlette", "litestar"])
@@ -284,7 +284,7 @@ async def test_a_path_router_in_a_mount_is_below_the_mount() -> None:
 async def test_the_name_in_a_starlette_host_is_no_part_of_the_path() -> None:
     app = Starlette(routes=[Host("{number}.0.0.1:8000", app=starlette_app), Host("{number}.0.0.1", app=starlette_app)])
     assert await ask(app, "/items/7") == (200, "/items/{id}")
-    assert await ask(app, "/items/7", root="/root") == (200, None)
+    assert await ask(app, "/items/7", root="/base") == (200, None)
 
 
 async def test_litestar_forgets_the_names_of_a_starlette_mount() -> None:
@@ -422,11 +422,11 @@ async def test_django_s_route_is_the_one_of_its_urlconf(path: str) -> None:
     status, route = DJANGO_ROUTES[path]
     app = get_asgi_application()
     assert await ask(app, path) == (status, route)
-    below = None if route is None else f"/root/t/{{tenant}}{route}"
+    below = None if route is None else f"/base/t/{{tenant}}{route}"
     router = PathRouter({"/t/{tenant}": SessionMiddleware(app, secret_key="x" * 32)}, lifespan=False)
-    assert await ask(router, f"/t/its-own{path}", root="/root") == (status, below)
+    assert await ask(router, f"/t/its-own{path}", root="/base") == (status, below)
     mount = Starlette(routes=[Mount("/t/{tenant}", app)])
-    assert await ask(mount, f"/t/its-own{path}", root="/root") == (status, below)
+    assert await ask(mount, f"/t/its-own{path}", root="/base") == (status, below)
 
 
 @on_asyncio
